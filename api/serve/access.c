@@ -59,18 +59,14 @@ const char *access_status_name(enum grpc_status status)
 	return (unsigned)status < sizeof(names) / sizeof(names[0]) ? names[status] : "UNKNOWN";
 }
 
-/* Write the lines, unless that would block. */
-static void access_write(struct access *access)
+/* The task: write the lines, unless that would block. */
+static void access_write(void *data)
 {
+	struct access *access = data;
+
 	if (access->size)
 		complain_write(access->fd, access->buffer, access->size, &access->dropped);
 	access->size = 0;
-}
-
-/* The task. */
-static void access_run(void *data)
-{
-	access_write(data);
 }
 
 int access_create(struct loop *loop, int fd, enum access_level level, struct access **ret_access)
@@ -82,7 +78,7 @@ int access_create(struct loop *loop, int fd, enum access_level level, struct acc
 	access->loop = loop;
 	access->fd = fd;
 	access->level = level;
-	loop_task_init(&access->task, access_run, access);
+	loop_task_init(&access->task, access_write, access);
 	*ret_access = access;
 	return 0;
 }

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NS_PER_MS 1000000u
 /* Room for the first bytes of a message. */
 #define CALL_INPUT_BYTES 4096
 
@@ -91,14 +90,14 @@ static void call_report(const struct grpc_call *call)
 
 /* ---- the answer ------------------------------------------------------------------------------ */
 
-/* A header of nghttp2, which copies it. */
+/* A header as nghttp2 takes it, which copies the strings. */
 static nghttp2_nv call_nv(const char *name, const char *value)
 {
 	return (nghttp2_nv){ (uint8_t *)name, (uint8_t *)value, strlen(name), strlen(value),
 			     NGHTTP2_NV_FLAG_NONE };
 }
 
-/* The session could not take what CALL has for it: R. The connection ends, and CALL with it. */
+/* Where R, of a call of nghttp2 for CALL, is an error, end the connection, and CALL with it. */
 static void call_broken(struct grpc_call *call, int r)
 {
 	if (r >= 0)
@@ -261,7 +260,7 @@ static void call_deadline_due(void *data)
 static void call_stall_due(void *data)
 {
 	struct grpc_call *call = data;
-	uint64_t stall_ns = (uint64_t)call->server->limits.stall_ms * NS_PER_MS;
+	uint64_t stall_ns = call->server->limits.stall_ms * LOOP_NS_PER_MS;
 	uint64_t now_ns = loop_now();
 
 	if (!call->connection || (call->received && !call->output))
@@ -285,9 +284,7 @@ static int call_watch(struct grpc_call *call)
 	call->progress_ns = loop_now();
 	if (call->stall.slot)
 		return 0;
-	return loop_timer_set(call->server->loop, &call->stall,
-			      call->progress_ns +
-				      (uint64_t)call->server->limits.stall_ms * NS_PER_MS);
+	return loop_timer_after(call->server->loop, &call->stall, call->server->limits.stall_ms);
 }
 
 /* Run what waits for the end of the turn; CALL may be gone then. */
@@ -631,11 +628,6 @@ void call_closed(struct grpc_call *call)
 }
 
 /* ---- what services call ---------------------------------------------------------------------- */
-
-uint64_t grpc_call_number(const struct grpc_call *call)
-{
-	return call->number;
-}
 
 void grpc_call_on_cancel(struct grpc_call *call,
 			 void (*cancelled)(struct grpc_call *call, void *data), void *data)

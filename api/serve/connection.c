@@ -11,7 +11,6 @@
 
 #include "call.h"
 
-#define NS_PER_MS 1000000u
 #define NS_PER_S 1000000000u
 /* Bytes of a stream, and of a connection, that a client may send ahead. */
 #define CONNECTION_STREAM_WINDOW (256 << 10)
@@ -58,9 +57,8 @@ static void connection_block(struct connection *connection, bool blocked)
 /* The client has taken a part at most: watch that it goes on. Return 0 or -ENOMEM. */
 static int connection_watch(struct connection *connection)
 {
-	return loop_timer_set(connection->server->loop, &connection->stall,
-			      loop_now() +
-				      (uint64_t)connection->server->limits.stall_ms * NS_PER_MS);
+	return loop_timer_after(connection->server->loop, &connection->stall,
+				connection->server->limits.stall_ms);
 }
 
 /* Send SIZE bytes. Return how many the socket took, or -errno when the client has gone. */
@@ -141,7 +139,7 @@ static int connection_flush(struct connection *connection)
 	return r < 0 ? r : 0;
 }
 
-/* The task: send, and end what is over. */
+/* The task `writing`: send, and end the connection where it is over. */
 static void connection_write(void *data)
 {
 	struct connection *connection = data;
@@ -169,7 +167,7 @@ static struct grpc_call *connection_call(nghttp2_session *session, const nghttp2
 	return nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
 }
 
-/* A request begins. */
+/* A stream of a request begins: make its call. */
 static int connection_on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame,
 				       void *user_data)
 {
@@ -184,7 +182,7 @@ static int connection_on_begin_headers(nghttp2_session *session, const nghttp2_f
 					 NGHTTP2_REFUSED_STREAM);
 }
 
-/* A header. */
+/* Pass a header to its call. */
 static int connection_on_header(nghttp2_session *session, const nghttp2_frame *frame,
 				const uint8_t *name, size_t name_length, const uint8_t *value,
 				size_t value_length, uint8_t flags, void *user_data)
@@ -196,7 +194,7 @@ static int connection_on_header(nghttp2_session *session, const nghttp2_frame *f
 	return 0;
 }
 
-/* Bytes of a body. */
+/* Pass bytes of a body to its call. */
 static int connection_on_data(nghttp2_session *session, uint8_t flags, int32_t stream,
 			      const uint8_t *bytes, size_t size, void *user_data)
 {
@@ -207,14 +205,14 @@ static int connection_on_data(nghttp2_session *session, uint8_t flags, int32_t s
 	return 0;
 }
 
-/* A whole frame. */
+/* A whole frame came: end the headers, or the request, that end with it. */
 static int connection_on_frame(nghttp2_session *session, const nghttp2_frame *frame,
 			       void *user_data)
 {
 	struct connection *connection = user_data;
 	struct grpc_call *call;
 
-	/* From now on it may be idle for as long as it likes. */
+	/* From now on the client may be idle for ever. */
 	if (!connection->greeted && !connection->pending)
 		loop_timer_stop(connection->server->loop, &connection->stall);
 	connection->greeted = true;
@@ -228,7 +226,7 @@ static int connection_on_frame(nghttp2_session *session, const nghttp2_frame *fr
 	return 0;
 }
 
-/* An answer ended: where the client still sends, it need not. */
+/* A frame was sent. Where it ends an answer whose request has not ended, stop the client. */
 static int connection_on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
 {
 	struct grpc_call *call;
@@ -263,7 +261,7 @@ static bool connection_count_reset(struct connection *connection, bool reset)
 	return connection->resets_left == 0;
 }
 
-/* A stream is closed. */
+/* A stream is closed: so is its call. Too many resets end the connection. */
 static int connection_on_close(nghttp2_session *session, int32_t stream, uint32_t error,
 			       void *user_data)
 {

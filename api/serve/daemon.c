@@ -32,7 +32,6 @@
 #include "scrape.h"
 #include "service.h"
 
-#define NS_PER_MS 1000000u
 /* The name of a socket of systemd's that is for metrics. */
 #define SERVE_METRICS_NAME "metrics"
 
@@ -148,8 +147,7 @@ static void serve_cut(struct serve *serve)
 {
 	serve->cutting = true;
 	connection_cut_all(serve->server);
-	loop_timer_set(serve->loop, &serve->patience,
-		       loop_now() + (uint64_t)SERVE_CUT_MS * NS_PER_MS);
+	loop_timer_after(serve->loop, &serve->patience, SERVE_CUT_MS);
 }
 
 /* Draining, or cutting, has taken too long. */
@@ -172,8 +170,7 @@ static void serve_drain(struct serve *serve)
 		listener_stop(&serve->listeners[i]);
 	health_drain(serve->health);
 	connection_drain_all(serve->server);
-	loop_timer_set(serve->loop, &serve->patience,
-		       loop_now() + (uint64_t)SERVE_DRAIN_MS * NS_PER_MS);
+	loop_timer_after(serve->loop, &serve->patience, SERVE_DRAIN_MS);
 }
 
 /* A signal came. */
@@ -233,7 +230,7 @@ static void serve_dispatch(void *data, uint32_t events)
 	varve_dispatch(serve->store, SERVE_DISPATCH_MAX);
 }
 
-/* What was left behind by a daemon that was killed is swept: say so where that fails. */
+/* What a killed daemon has left behind is swept: complain where that has failed. */
 static void serve_swept(struct varve_store *store, const struct varve_result *result,
 			void *user_data)
 {

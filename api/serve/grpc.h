@@ -53,9 +53,6 @@ struct grpc_method {
 /* Serve METHODS, whose start() gets SERVICE: 0 or -ENOMEM. METHODS live as long as the server. */
 int grpc_server_add(struct grpc_server *server, const struct grpc_method *methods, void *service);
 
-/* The number of CALL in the access log: 1, 2, ... */
-uint64_t grpc_call_number(const struct grpc_call *call);
-
 /* Call CANCELLED with DATA when CALL is cancelled; NULL: no longer. */
 void grpc_call_on_cancel(struct grpc_call *call,
 			 void (*cancelled)(struct grpc_call *call, void *data), void *data);

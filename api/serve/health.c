@@ -54,7 +54,7 @@ static int health_send(const struct health *health, struct grpc_call *call, cons
 	return grpc_call_send(call, &response.base);
 }
 
-/* Check. */
+/* The method Check: answer with the status of a service. */
 static void health_check(struct grpc_call *call, const ProtobufCMessage *message, void *service)
 {
 	const Grpc__Health__V1__HealthCheckRequest *request = (const void *)message;
@@ -68,7 +68,7 @@ static void health_check(struct grpc_call *call, const ProtobufCMessage *message
 		grpc_call_end(call, GRPC_OK, NULL);
 }
 
-/* A watcher has gone. */
+/* The client of a Watch has gone. */
 static void health_cancelled(struct grpc_call *call, void *data)
 {
 	struct health_watcher *watcher = data;
@@ -78,7 +78,7 @@ static void health_cancelled(struct grpc_call *call, void *data)
 	grpc_call_end(call, GRPC_CANCELLED, NULL);
 }
 
-/* Watch. */
+/* The method Watch: the same, and again when that changes. */
 static void health_watch(struct grpc_call *call, const ProtobufCMessage *message, void *service)
 {
 	const Grpc__Health__V1__HealthCheckRequest *request = (const void *)message;

@@ -17,7 +17,6 @@
 
 #include "complain.h"
 
-#define NS_PER_MS 1000000u
 /* The first descriptor that systemd passes. */
 #define LISTENER_PASSED_FIRST 3
 /* The highest port. */
@@ -273,11 +272,10 @@ static void listener_pause_due(void *data)
 static void listener_wait(struct listener *listener)
 {
 	loop_change(listener->loop, &listener->source, 0);
-	loop_timer_set(listener->loop, &listener->pause,
-		       loop_now() + (uint64_t)LISTENER_PAUSE_MS * NS_PER_MS);
+	loop_timer_after(listener->loop, &listener->pause, LISTENER_PAUSE_MS);
 }
 
-/* Somebody connects. */
+/* Accept those that connect. */
 static void listener_ready(void *data, uint32_t events)
 {
 	struct listener *listener = data;

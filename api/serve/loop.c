@@ -11,7 +11,6 @@
 
 #include "limits.h"
 
-#define NS_PER_MS 1000000u
 #define NS_PER_S 1000000000u
 
 struct loop {
@@ -139,6 +138,11 @@ int loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t at_ns)
 	return 0;
 }
 
+int loop_timer_after(struct loop *loop, struct loop_timer *timer, unsigned ms)
+{
+	return loop_timer_set(loop, timer, loop_now() + ms * LOOP_NS_PER_MS);
+}
+
 void loop_timer_stop(struct loop *loop, struct loop_timer *timer)
 {
 	size_t slot = timer->slot;
@@ -187,7 +191,7 @@ static int loop_timeout(const struct loop *loop, int timeout_ms)
 	now_ns = loop_now();
 	if (loop->timers[1]->at_ns <= now_ns)
 		return 0;
-	wait_ms = (loop->timers[1]->at_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS;
+	wait_ms = (loop->timers[1]->at_ns - now_ns + LOOP_NS_PER_MS - 1) / LOOP_NS_PER_MS;
 	if (timeout_ms >= 0 && wait_ms > (uint64_t)timeout_ms)
 		return timeout_ms;
 	return wait_ms < INT_MAX ? (int)wait_ms : INT_MAX;

@@ -15,6 +15,8 @@
 
 #include "link.h"
 
+#define LOOP_NS_PER_MS UINT64_C(1000000)
+
 struct loop;
 
 /* A descriptor that is watched. */
@@ -68,6 +70,9 @@ void loop_remove(struct loop *loop, struct loop_source *source);
 
 /* Run TIMER at AT_NS, and not when it was set for before: 0 or -ENOMEM, and it is not set. */
 int loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t at_ns);
+
+/* The same MS milliseconds from now. */
+int loop_timer_after(struct loop *loop, struct loop_timer *timer, unsigned ms);
 
 /* Do not run TIMER, if it is set. */
 void loop_timer_stop(struct loop *loop, struct loop_timer *timer);

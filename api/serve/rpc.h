@@ -156,20 +156,6 @@ void stat_start(struct grpc_call *call, const ProtobufCMessage *message, void *s
 void list_start(struct grpc_call *call, const ProtobufCMessage *message, void *service);
 void usage_start(struct grpc_call *call, const ProtobufCMessage *message, void *service);
 
-/* A message Info, with what it points to. */
-struct info {
-	Snapshots__Info info;
-	Snapshots__Timestamp created, updated;
-	Snapshots__Label *labels;
-	Snapshots__Label **label_pointers;
-};
-
-/* Fill INFO, which points into SNAPSHOT then: 0 or -ENOMEM. */
-int info_fill(struct info *info, const struct snapshot *snapshot);
-
-/* Free what INFO has. */
-void info_destroy(struct info *info);
-
 /* End RPC with SNAPSHOT as an InfoResponse. */
 void info_answer(struct rpc *rpc, const struct snapshot *snapshot);
 

@@ -10,7 +10,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define NS_PER_MS 1000000u
 #define SCRAPE_TYPE "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 struct scraper {
@@ -168,8 +167,7 @@ void scraper_accept(struct scraper *scraper, int fd)
 	scrape->timer.due = scrape_due;
 	scrape->timer.data = scrape;
 	link_init(&scrape->link);
-	if (loop_timer_set(scraper->loop, &scrape->timer,
-			   loop_now() + (uint64_t)SCRAPE_MS * NS_PER_MS) < 0 ||
+	if (loop_timer_after(scraper->loop, &scrape->timer, SCRAPE_MS) < 0 ||
 	    loop_add(scraper->loop, &scrape->source, EPOLLIN) < 0) {
 		loop_timer_stop(scraper->loop, &scrape->timer);
 		close(fd);

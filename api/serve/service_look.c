@@ -21,6 +21,14 @@
 
 /* ---- messages -------------------------------------------------------------------------------- */
 
+/* A message Info, with what it points to. */
+struct info {
+	Snapshots__Info info;
+	Snapshots__Timestamp created, updated;
+	Snapshots__Label *labels;
+	Snapshots__Label **label_pointers;
+};
+
 /* TIME_NS as a timestamp. */
 static void timestamp_fill(Snapshots__Timestamp *timestamp, int64_t time_ns)
 {
@@ -34,7 +42,8 @@ static void timestamp_fill(Snapshots__Timestamp *timestamp, int64_t time_ns)
 	}
 }
 
-int info_fill(struct info *info, const struct snapshot *snapshot)
+/* Fill INFO, which points into SNAPSHOT then: 0 or -ENOMEM. */
+static int info_fill(struct info *info, const struct snapshot *snapshot)
 {
 	size_t count = snapshot->labels.count, i = 0;
 	struct label label = { 0 };
@@ -63,7 +72,8 @@ int info_fill(struct info *info, const struct snapshot *snapshot)
 	return 0;
 }
 
-void info_destroy(struct info *info)
+/* Free what INFO has. */
+static void info_destroy(struct info *info)
 {
 	free(info->labels);
 	free(info->label_pointers);

@@ -5,11 +5,6 @@
 
 /* ---- what the service sees of gRPC ----------------------------------------------------------- */
 
-uint64_t grpc_call_number(const struct grpc_call *call)
-{
-	return 1;
-}
-
 void grpc_call_on_cancel(struct grpc_call *call,
 			 void (*cancelled)(struct grpc_call *call, void *data), void *data)
 {
