@@ -22,7 +22,8 @@
 
 /* ---- owners and modes ------------------------------------------------------------------------ */
 
-int unpack_id(struct unpack *unpack, bool group, uint32_t id, uint32_t *ret_id)
+/* Map ID, a GROUP's or a user's, of the container to the host: 0 and *RET_ID, or -errno. */
+static int unpack_id(struct unpack *unpack, bool group, uint32_t id, uint32_t *ret_id)
 {
 	const struct varve_id_map *maps = group ? unpack->maps + unpack->uids_count : unpack->maps;
 	int r = idrange_to_host(maps, group ? unpack->gids_count : unpack->uids_count, id, ret_id);
@@ -56,7 +57,8 @@ int unpack_owner(struct unpack *unpack, struct archive_entry *entry)
 	return r;
 }
 
-int unpack_chown(struct unpack *unpack, int fd, uid_t uid, gid_t gid)
+/* Set the owner of FD to UID and GID. */
+static int unpack_chown(struct unpack *unpack, int fd, uid_t uid, gid_t gid)
 {
 	int r = idrange_chowned(opath_chown(fd, uid, gid));
 

@@ -8,14 +8,8 @@
 
 #include "engine/archive/unpack_state.h"
 
-/* Map ID, a GROUP's or a user's, of the container to the host: 0 and *RET_ID, or -errno. */
-int unpack_id(struct unpack *unpack, bool group, uint32_t id, uint32_t *ret_id);
-
 /* Find the owner of ENTRY on the host. */
 int unpack_owner(struct unpack *unpack, struct archive_entry *entry);
-
-/* Set the owner of FD to UID and GID. */
-int unpack_chown(struct unpack *unpack, int fd, uid_t uid, gid_t gid);
 
 /*
  * The mode of ENTRY: where it has an access control list, libarchive's group bits are the list's

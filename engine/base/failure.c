@@ -45,7 +45,11 @@ void failure_detail(struct varve_failure *failure, const char *format, ...)
 	va_end(arguments);
 }
 
-size_t failure_escape(char *out, size_t size, const char *text)
+/*
+ * Write TEXT to OUT (SIZE bytes, always ends in NUL), unprintable bytes as \xHH; return the bytes
+ * used.
+ */
+static size_t failure_escape(char *out, size_t size, const char *text)
 {
 	size_t used = 0;
 

@@ -19,12 +19,6 @@ void failure_path(struct varve_failure *failure, const char *dir, const char *na
 void failure_detail(struct varve_failure *failure, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/*
- * Write TEXT to OUT (SIZE bytes, always ends in NUL), unprintable bytes as \xHH; return the bytes
- * used.
- */
-size_t failure_escape(char *out, size_t size, const char *text);
-
 /* As varve_strerror(). */
 char *failure_text(const struct varve_failure *failure, char *buffer, size_t size);
 

@@ -43,7 +43,11 @@ static bool shift_id(const struct shift_map *map, bool to_host, uint32_t *id)
 								   id);
 }
 
-int shift_ids(const struct shift_maps *maps, uint32_t *uid, uint32_t *gid)
+/*
+ * Map UID and GID, in place: 0; 1 when one of them is the overflow id now; or -EOVERFLOW when a map
+ * does not know them.
+ */
+static int shift_ids(const struct shift_maps *maps, uint32_t *uid, uint32_t *gid)
 {
 	uint32_t user = *uid, group = *gid;
 	bool user_known, group_known;

@@ -38,12 +38,6 @@ struct shift {
 	_Atomic uint64_t count;
 };
 
-/*
- * Map UID and GID, in place: 0; 1 when one of them is the overflow id now; or -EOVERFLOW when a map
- * does not know them.
- */
-int shift_ids(const struct shift_maps *maps, uint32_t *uid, uint32_t *gid);
-
 /* Bytes of the maps in OPTIONS, which are a multiple of what a number needs. */
 size_t shift_maps_bytes(const struct varve_chown_options *options);
 
