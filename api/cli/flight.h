@@ -100,8 +100,8 @@ struct flight {
 };
 
 /*
- * Do JOB for each of COUNT IDS, which are taken literally. DATA is passed on as flight->data. Report
- * failures, and return an exit status.
+ * Do JOB for each of COUNT IDS, which are taken literally. DATA is passed on as flight->data.
+ * Report failures, and return an exit status.
  */
 int flight_run(struct cli *cli, const struct flight_job *job, const char *const *ids, size_t count,
 	       void *data);

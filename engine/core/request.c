@@ -166,7 +166,7 @@ static int request_register(struct core *core, struct request *request)
 	core->operations[request->class->operation].submitted++;
 	if (core->requests > core->statistics.requests_peak)
 		core->statistics.requests_peak = core->requests;
-	/* It has its handle: a source is told that there is room. */
+	/* It has its handle: announce the room of a source. */
 	if (request->channel)
 		channel_announce(request->channel);
 	return 0;

@@ -206,7 +206,7 @@ static int remove_destroy_work(struct op *op)
 	uint64_t begin = thread_cpu_ns();
 	int r;
 
-	/* Afterwards its number cannot be found, without which it stays in its groups for longer. */
+	/* Afterwards its number cannot be found, and without that it stays in its groups. */
 	if (!remove->number && remove_layout(remove)->removing.groups) {
 		_cleanup_close_ int fd = layer_open(op_store(op), op->id);
 
