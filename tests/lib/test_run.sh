@@ -60,6 +60,16 @@ sed 's/backend=any/backend=any kernel-says=seeded.by/' "$copy/tests/real/test_ke
 sed 's/backend=any/backend=any kernel-says=something.else/' "$copy/tests/real/test_kernel.sh" >"$copy/tests/real/test_unprovoked.sh"
 chmod +x "$copy/tests/real/test_provoked.sh" "$copy/tests/real/test_unprovoked.sh"
 seed real/test_output 'mount=no root=yes' <<<'yes long | head -n 1000; exit 1'
+seed real/test_frozen 'backend=any' <<'END'
+mkdir "$VARVE_TEST_MOUNT/x"
+truncate -s 128M "$VARVE_TEST_DIR/other"
+mkfs.btrfs -q "$VARVE_TEST_DIR/other"
+mount -o loop "$VARVE_TEST_DIR/other" "$VARVE_TEST_MOUNT/x"
+cd "$VARVE_TEST_MOUNT/x"
+fsfreeze --freeze .
+touch y &
+until [[ "$(cat "/proc/$!/comm" 2>/dev/null)" == touch && "$(cat "/proc/$!/stat")" == *') D '* ]]; do :; done
+END
 seed unit/test_plain '' <<<'[[ -z ${VARVE_TEST_MOUNT:-} ]]'
 
 # All of them in one run; what --backend and --repeat change in others.
@@ -90,11 +100,13 @@ expect '^FAIL .* real/test_unprovoked: status 0$' 1
 expect '^FAIL .* real/test_output (uring|threads): status 1$' 1
 expect '^      ... 800 lines before ...$' 1
 expect '^ok .* unit/test_plain$' 1
-expect '^8 passed, 9 failed, 1 skipped$' 1
+expect '^FAIL .* real/test_frozen: status 0$' 1
+expect '^      run: left a frozen file system: .*/mnt/x$' 1
+expect '^8 passed, 10 failed, 1 skipped$' 1
 lines="$(grep -c '^      run: ' <<<"$output")"
-if [[ "$lines" != 7 ]]; then
+if [[ "$lines" != 10 ]]; then
 	failures=$((failures + 1))
-	printf 'expected 7 complaints, got %s:\n%s\n' "$lines" "$output"
+	printf 'expected 10 complaints, got %s:\n%s\n' "$lines" "$output"
 fi
 run --backend threads real/test_pass real/test_uring real/test_either
 expect '^ok .* real/test_either threads$' 0
