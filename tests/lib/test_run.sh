@@ -123,6 +123,15 @@ run --repeat 3 unit
 expect '^3 passed, 0 failed, 0 skipped$' 0
 run --jobs 1 --until-fail unit/test_plain real/test_fail
 expect '1 failed' 1
+# What may take long comes first, what runs alone last.
+seed real/test_a_alone 'backend=any timeout=900 alone=yes' <<<'exit 0'
+seed unit/test_z_long 'timeout=90' <<<'exit 0'
+run --list real/test_a_alone unit/test_plain unit/test_z_long
+if [[ "$output" != $'unit/test_z_long\nunit/test_plain\nreal/test_a_alone' ]]; then
+	failures=$((failures + 1))
+	printf 'not in the order of their time limits:\n%s\n' "$output"
+fi
+rm "$copy/tests/real/test_a_alone.sh" "$copy/tests/unit/test_z_long.sh"
 mkdir -p "$copy/sanitized/tests/unit" "$copy/build/tests/unit"
 echo '/* a program */' >"$copy/tests/unit/test_program.c"
 printf '#!/bin/bash\nexit 0\n' >"$copy/build/tests/unit/test_program"
