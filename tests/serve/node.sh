@@ -12,7 +12,7 @@
 
 # How often it is asked whether a program is ready, and how long between: for hangs only.
 readonly NODE_TRIES=1200 NODE_PAUSE_S=0.05
-readonly NODE_POOL_SIZE=16G
+readonly NODE_POOL_SIZE=8G
 # The image that the pods of CRI have as their own.
 readonly NODE_IMAGE=docker.io/library/own:1
 daemon_pid="" containerd_pid=""
