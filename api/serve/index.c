@@ -49,7 +49,6 @@ struct snapshot *snapshot_new(struct text key, struct text lost)
 
 	if (!snapshot)
 		return NULL;
-	link_init(&snapshot->usages);
 	snapshot->key = malloc(key.count + lost.count + 2);
 	if (!snapshot->key) {
 		free(snapshot);
@@ -69,9 +68,6 @@ void snapshot_free(struct snapshot *snapshot)
 {
 	if (!snapshot)
 		return;
-	if (snapshot->ahead)
-		*snapshot->ahead = NULL;
-	link_remove(&snapshot->usages);
 	labels_destroy(&snapshot->labels);
 	free(snapshot->unknown);
 	free(snapshot->key);

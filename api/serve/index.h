@@ -5,7 +5,7 @@
  *
  * A key is in the index from the moment a request takes it: a snapshot that is being made, and the
  * name of a Commit under way, are there, but are not `visible`. Children are counted from that
- * moment, too. A snapshot needs some 420 bytes with its key and labels.
+ * moment, too. A snapshot needs some 350 bytes with its key and labels.
  */
 #ifndef VARVE_SERVE_INDEX_H
 #define VARVE_SERVE_INDEX_H
@@ -62,14 +62,6 @@ struct snapshot {
 	int64_t created_ns, updated_ns;
 	/* A committed one: bytes on disk and inodes, if known. */
 	uint64_t usage_bytes, usage_inodes;
-	/* An active one whose usage was asked for: among those, by the time of the question. */
-	struct link usages;
-	/* When that was; when what was measured ahead began, 0: nothing was. */
-	uint64_t asked_ns, ahead_ns;
-	/* What was found. */
-	uint64_t ahead_bytes, ahead_inodes;
-	/* The pointer to this of the measurement ahead, or NULL. */
-	struct snapshot **ahead;
 	uint32_t key_bytes;
 	uint32_t unknown_bytes;
 	/* Of its key; of its label LABEL_REF, where it has one. */

@@ -128,13 +128,7 @@
 
 /* How often `varve serve list` reads a home that changes each time. */
 #define LIST_READS_MAX 8
-/* Active snapshots that are measured before a client asks for them. */
-#define USAGE_AHEAD_MAX 32
-/*
- * Nanoseconds for which what was measured ahead is an answer, and within which the next question
- * comes of a client that asks for one snapshot after another.
- */
-#define USAGE_AHEAD_NS 100000000u
+
 /* Requests for usage that `varve serve list` has in flight. */
 #define LIST_REQUESTS_MAX 128
 

@@ -31,14 +31,6 @@
 	"; the label " RPC_LABEL_SIZE " needs quota: run `varve quota enable simple`, or let " \
 	"the daemon run with --quota=simple"
 
-/* Questions for the usage of one active snapshot after another: see service_usage.c. */
-struct usage_run {
-	/* When it began, and the last one came. */
-	uint64_t begun_ns, asked_ns;
-	/* How many may be measured ahead; how many were at last, and were asked for. */
-	unsigned most, made, used;
-};
-
 struct snapshots {
 	struct varve_store *store;
 	struct index index;
@@ -51,9 +43,6 @@ struct snapshots {
 	struct link rpcs;
 	/* The Lists that wait for their turn: the first of them has it next. */
 	struct link lists;
-	/* The active snapshots whose usage was asked for, the last one at the end. */
-	struct link usages;
-	struct usage_run usage_run;
 };
 
 /* A call under way; the first member of the struct of its method. Begins zeroed. */

@@ -86,7 +86,6 @@ int snapshots_open(struct varve_store *store, const struct snapshots_options *op
 	snapshots->usage_exact = options->usage_exact;
 	link_init(&snapshots->rpcs);
 	link_init(&snapshots->lists);
-	link_init(&snapshots->usages);
 	r = snapshots_load(snapshots, options, ret_failure);
 	if (r) {
 		snapshots_close(snapshots);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Stat and List, which need the index alone. List sends a block when the client has
+ * Stat, List and Usage. The first two need the index alone. List sends a block when the client has
  * room for it; what comes and goes meanwhile may be in the list or not, and all else is in it.
  *
  * Lists with costly filters do not hold up other calls: one List has work in a turn of the loop,
@@ -287,4 +287,77 @@ static void list_begin(struct rpc *rpc)
 void list_start(struct grpc_call *call, const ProtobufCMessage *message, void *service)
 {
 	rpc_start(call, message, service, sizeof(struct list), list_begin, list_destroy);
+}
+
+/* ---- Usage ----------------------------------------------------------------------------------- */
+
+/* A Usage under way. */
+struct usage {
+	struct rpc rpc;
+	/* The layer that is measured. */
+	uint64_t number;
+};
+
+/* End RPC with BYTES and INODES. */
+static void usage_answer(struct rpc *rpc, uint64_t bytes, uint64_t inodes)
+{
+	Snapshots__UsageResponse response = SNAPSHOTS__USAGE_RESPONSE__INIT;
+
+	response.size = bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes;
+	response.inodes = inodes > INT64_MAX ? INT64_MAX : (int64_t)inodes;
+	rpc_answer(rpc, &response.base);
+}
+
+/* The layer was measured, or not. */
+static void usage_measured(struct varve_store *store, const struct varve_result *result,
+			   void *user_data)
+{
+	struct usage *usage = user_data;
+	struct rpc *rpc = &usage->rpc;
+	const Snapshots__KeyRequest *request = (const Snapshots__KeyRequest *)rpc->message;
+	struct snapshot *snapshot;
+
+	rpc->request = 0;
+	if (result->error) {
+		rpc_fail(rpc, result->failure, NULL);
+		return;
+	}
+	/* A committed one does not change any more; meanwhile it may have been removed. */
+	snapshot = index_find(&rpc->service->index, text_of_field(&request->key));
+	if (snapshot && snapshot->kind == SNAPSHOT_COMMITTED && snapshot->number == usage->number) {
+		snapshot->usage_known = true;
+		snapshot->usage_bytes = result->usage->disk_bytes;
+		snapshot->usage_inodes = result->usage->inodes;
+	}
+	usage_answer(rpc, result->usage->disk_bytes, result->usage->inodes);
+}
+
+static void usage_begin(struct rpc *rpc)
+{
+	const Snapshots__KeyRequest *request = (const Snapshots__KeyRequest *)rpc->message;
+	struct snapshot *snapshot = rpc_find(rpc, text_of_field(&request->key));
+	struct usage *usage = (struct usage *)rpc;
+	uint64_t flags = VARVE_USAGE_DELTA;
+	char layer[SNAPSHOT_LAYER_SIZE];
+	int r;
+
+	if (!snapshot)
+		return;
+	/* What is measured of a committed one is kept, and has to be exact. */
+	if (snapshot->kind == SNAPSHOT_ACTIVE && !rpc->service->usage_exact)
+		flags |= VARVE_USAGE_NO_FLUSH;
+	if (snapshot->kind == SNAPSHOT_VIEW || snapshot->usage_known) {
+		usage_answer(rpc, snapshot->usage_bytes, snapshot->usage_inodes);
+		return;
+	}
+	usage->number = snapshot->number;
+	r = varve_layer_usage(rpc->service->store, snapshot_layer(snapshot->number, layer), flags,
+			      usage_measured, usage, &rpc->request);
+	if (r)
+		rpc_refused(rpc, r, NULL);
+}
+
+void usage_start(struct grpc_call *call, const ProtobufCMessage *message, void *service)
+{
+	rpc_start(call, message, service, sizeof(struct usage), usage_begin, NULL);
 }

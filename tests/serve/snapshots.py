@@ -6,7 +6,6 @@ import ctypes
 import json
 import os
 import random
-import socket
 import stat
 import subprocess
 import sys
@@ -17,7 +16,7 @@ import grpc
 import record_pb2
 import snapshots_pb2 as pb
 from grpc import StatusCode
-from snapshots_client import BUILD, Daemon, HANG_S, MOUNT, labels_of, varve_list
+from snapshots_client import BUILD, Daemon, HANG_S, labels_of, varve_list
 
 SOAK = bool(os.environ.get("VARVE_TEST_SOAK"))
 KINDS = {pb.VIEW: "view", pb.ACTIVE: "active", pb.COMMITTED: "committed"}
@@ -400,52 +399,6 @@ def case_model():
     daemon = Daemon("relaxed", "--commit=relaxed")
     model = Model(daemon, seed + 1)
     model.run(3000 if SOAK else 150)
-    daemon.stop()
-
-
-def usage_requests(path):
-    """How many requests for usage the daemon has sent to its store."""
-    with socket.socket(socket.AF_UNIX) as client:
-        client.connect(path)
-        client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
-        text = b"".join(iter(lambda: client.recv(65536), b"")).decode()
-    return int(text.partition('varve_requests_total{operation="usage",outcome="accepted"} ')[2].split()[0])
-
-
-def case_usage():
-    """Active snapshots that are asked for one after another are measured ahead, and no answer is older than the run of questions."""
-    metrics = os.path.join(MOUNT, "usage-metrics")
-    daemon = Daemon("usage", "--metrics", metrics)
-    keys = [b"%d" % i for i in range(8)]
-    sources = [daemon.call("Prepare", key=key).mounts[0].source for key in keys]
-    # Half of a run is asked for, until what was measured ahead of that makes the requests more than the questions.
-    asked = 0
-    while usage_requests(metrics) <= asked:
-        for key in keys + keys[:4]:
-            daemon.call("Usage", key=key)
-        asked += 12
-    with open(sources[0] + "/file", "wb", buffering=0) as file:
-        for count in range(1, 31):
-            file.write(bytes(65536))
-            # After fsync() alone the extent may come into the tree later.
-            assert ctypes.CDLL(None).syncfs(file.fileno()) == 0
-            sizes = [daemon.call("Usage", key=key).size for key in keys]
-            assert count * 65536 <= sizes[0] < (count + 1) * 65536 and max(sizes[1:]) < 65536, (count, sizes)
-    # Questions while snapshots are committed and removed.
-    with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        def ask(key):
-            for _ in range(50):
-                try:
-                    daemon.call("Usage", key=key)
-                except grpc.RpcError as error:
-                    assert error.code() == StatusCode.NOT_FOUND, error
-        asks = [pool.submit(ask, key) for key in keys]
-        daemon.call("Commit", key=keys[1], name=b"committed")
-        for key in keys[2:]:
-            daemon.call("Remove", key=key)
-        for future in asks:
-            future.result()
-    assert daemon.list() == ["0", "committed"]
     daemon.stop()
 
 
