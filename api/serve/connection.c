@@ -18,6 +18,16 @@
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
+/*
+ * Cancel the calls of CONNECTION. A service may answer another one meanwhile: the session takes
+ * that, and drops it.
+ */
+static void connection_end_calls(struct connection *connection)
+{
+	while (!link_alone(&connection->calls))
+		call_closed(link_entry(connection->calls.next, struct grpc_call, link));
+}
+
 /* End CONNECTION at once; cancel its calls. */
 static void connection_destroy(struct connection *connection)
 {
@@ -25,9 +35,7 @@ static void connection_destroy(struct connection *connection)
 
 	loop_remove(server->loop, &connection->source);
 	close(connection->source.fd);
-	/* A service may answer another call meanwhile: the session takes it, and drops it. */
-	while (!link_alone(&connection->calls))
-		call_closed(link_entry(connection->calls.next, struct grpc_call, link));
+	connection_end_calls(connection);
 	nghttp2_session_del(connection->session);
 	loop_task_stop(&connection->writing);
 	loop_timer_stop(server->loop, &connection->stall);
@@ -43,6 +51,23 @@ static void connection_destroy(struct connection *connection)
 static void connection_stalled(void *data)
 {
 	connection_destroy(data);
+}
+
+/*
+ * The session is over because the server drains, and all is sent; the client may not have read it.
+ * If the socket were closed now, what the client sends meanwhile would fail, and with it calls
+ * whose answers are there. So only the sending side ends: wait until the client closes, but not
+ * long.
+ */
+static void connection_linger(struct connection *connection)
+{
+	struct loop *loop = connection->server->loop;
+
+	connection->lingering = true;
+	connection_end_calls(connection);
+	if (shutdown(connection->source.fd, SHUT_WR) < 0 ||
+	    loop_timer_after(loop, &connection->stall, CONNECTION_LINGER_MS) < 0)
+		connection_destroy(connection);
 }
 
 /* ---- out ------------------------------------------------------------------------------------- */
@@ -144,8 +169,11 @@ static void connection_write(void *data)
 {
 	struct connection *connection = data;
 	nghttp2_session *session = connection->session;
-	int r = connection_flush(connection);
+	int r;
 
+	if (connection->lingering)
+		return;
+	r = connection_flush(connection);
 	if (!r && !connection->broken && connection->server->draining && !connection->leaving &&
 	    link_alone(&connection->calls)) {
 		connection->leaving = true;
@@ -153,9 +181,13 @@ static void connection_write(void *data)
 		if (!r)
 			r = connection_flush(connection);
 	}
-	if (r < 0 || connection->broken ||
-	    (!connection->pending && !nghttp2_session_want_read(session) &&
-	     !nghttp2_session_want_write(session)))
+	if (!r && !connection->broken &&
+	    (connection->pending || nghttp2_session_want_read(session) ||
+	     nghttp2_session_want_write(session)))
+		return;
+	if (!r && !connection->broken && connection->leaving)
+		connection_linger(connection);
+	else
 		connection_destroy(connection);
 }
 
@@ -305,6 +337,8 @@ static void connection_ready(void *data, uint32_t events)
 		connection_destroy(connection);
 		return;
 	}
+	if (connection->lingering)
+		return;
 	if (nghttp2_session_mem_recv(connection->session, input, (size_t)size) < 0)
 		connection->broken = true;
 	loop_defer(connection->server->loop, &connection->writing);

@@ -50,6 +50,8 @@
 #define CONNECTION_FRAME_BYTES_MAX (32u << 10)
 /* PING and SETTINGS that wait to be acknowledged: beyond, nghttp2 ends the connection. */
 #define CONNECTION_ACKS_MAX 1000
+/* How long a connection that has drained waits until the client closes it. */
+#define CONNECTION_LINGER_MS 1000
 /* Entries of one SETTINGS; there are some ten that clients know. */
 #define CONNECTION_SETTINGS_MAX 32
 /* CONTINUATION frames of one block of headers: GRPC_HEADERS_BYTES_MAX are two frames. */

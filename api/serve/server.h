@@ -111,6 +111,8 @@ struct connection {
 	pid_t pid;
 	/* The last GOAWAY is on its way: end when all is sent. */
 	bool leaving;
+	/* All is sent, and the sending side is shut: it waits until the client closes. */
+	bool lingering;
 	/* Send what there is, and end. */
 	bool broken;
 };

@@ -267,6 +267,8 @@ def case_drain():
     # The rest of the call is answered, and then all is over.
     client.sendall(b"\0\0\5\0\1\0\0\0\1" + b"\0\0\0\0\0")
     assert b"\0\0\0\0\2" + NOT_SERVING in ends(client)
+    # What it sends before it has seen the end does not fail: it would drop the answer. It need not close, either.
+    client.sendall(b"\0\0\x08\6\0\0\0\0\0" + b"too late")
     daemon.end()
     # A second signal ends it at once.
     daemon = Daemon("drain")

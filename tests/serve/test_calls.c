@@ -446,6 +446,10 @@ START_TEST(test_drain)
 	rig_wait(rig, held);
 	rig_expect(held, GRPC_OK, "");
 	rig_wait_for(rig, &busy->gone);
+	/* Both have the end of the connection, and close it. */
+	rig_die(idle);
+	rig_die(busy);
+	rig_run(rig);
 	ck_assert(server_idle(rig->server));
 	rig_destroy(rig);
 }
