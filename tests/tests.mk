@@ -8,12 +8,12 @@
 
 # These see the library's insides; the other suites see varve.h and tests/lib, and link what is installed.
 TEST_SUITES_INTERNAL := attack crash faults fuzz ops sim unit
-# Two jobs unless the user has said how many.
-TEST_JOBS = $(if $(findstring -j,$(MAKEFLAGS)),,-j2)
+# One job more than there are processors, unless the user has said how many.
+TEST_JOBS = $(if $(findstring -j,$(MAKEFLAGS)),,-j$$(($$(nproc) + 1)))
 # The suites of which one program in SANITIZED_PART also runs under the address and undefined-behaviour sanitizers in `make check`: others
 # with each commit, and the same ones when a commit is checked again. SANITIZED_PART=1, and `make check-asan`: all.
 TEST_SUITES_SANITIZED := api ops serve snapshots unit
-SANITIZED_PART ?= 4
+SANITIZED_PART ?= 5
 SOAK_SECONDS ?= 300
 # Of the debug information a sanitizer prints lines alone: without the rest, a large file compiles in two thirds of the time.
 ifneq ($(SAN),)
