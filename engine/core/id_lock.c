@@ -88,7 +88,7 @@ static void id_lock_hasten_op(struct op *op)
 
 /*
  * The operation of ID_LOCK, which waits, does not run in the background: so neither do those ahead
- * of it any more. The nearest one ahead that is in no background has done that for the rest.
+ * of it any more. The nearest one ahead that did not either has done that for the rest.
  */
 static void id_lock_hasten(struct id_lock *id_lock)
 {
