@@ -16,6 +16,7 @@ SERVE_GO = cd tests/serve/go && env -u CC -u CXX GO111MODULE=off GOFLAGS=-p=2 GO
 
 ifneq ($(SERVE_GO_FOUND),)
 check-programs: $(B)/tests/serve/snapshotter-server $(B)/tests/serve/snapshotter.test
+bench: $(B)/tests/serve/snapshotter-server
 endif
 
 $(B)/tests/serve/snapshotter-server: tests/serve/go/server.go
