@@ -52,7 +52,7 @@ BENCH_RESULTS ?= $(if $(BENCH_WHOLE),docs/results.md,$(B)/results.md)
 
 .PHONY: bench
 # All of the build: jobs start the daemon, and compare it with containerd's snapshotters (tests/serve/suite.mk).
-bench: all ## run the jobs of all claims in half an hour, renew this machine in docs/results.md, print what moved (root)
+bench: all $(B)/varve-bench ## run the jobs of all claims in half an hour, renew this machine in docs/results.md, print what moved (root)
 	$(if $(BENCH_WHOLE),,cp docs/results.md $(B)/results.md)
 	$(B)/varve-bench --pool=$(BENCH_POOL) --repeat=$(BENCH_REPEAT) --budget=$(BENCH_BUDGET) --results=$(BENCH_RESULTS) \
 		--report=$(B)/bench.html --output-format=json --output=$(B)/bench.json $(BENCH_OPTIONS) $(BENCH_JOBS); \
