@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A libarchive in the place of the real one, whose memory would not be that of a simulated process:
- * whatever is read, the archive is one file, SCHEDULE_FILE with the content SCHEDULE_CONTENT.
+ * whatever is read, the archive is one file, ARCHIVE_FILE with the content ARCHIVE_CONTENT.
  */
-#include "schedule.h"
+#include "layers.h"
 #include "wrap.h"
 
 #include <archive.h>
@@ -54,8 +54,8 @@ static int one_file_next(struct one_file *archive, struct one_file **ret_entry)
 static int one_file_block(struct one_file *archive, const void **ret_bytes, size_t *ret_size,
 			  int64_t *ret_offset)
 {
-	*ret_bytes = SCHEDULE_CONTENT;
-	*ret_size = strlen(SCHEDULE_CONTENT);
+	*ret_bytes = ARCHIVE_CONTENT;
+	*ret_size = strlen(ARCHIVE_CONTENT);
 	*ret_offset = 0;
 	return archive->blocks++ ? ARCHIVE_EOF : ARCHIVE_OK;
 }
@@ -68,7 +68,7 @@ static int one_file_none(void)
 
 static const char *one_file_name(struct one_file *entry)
 {
-	return SCHEDULE_FILE;
+	return ARCHIVE_FILE;
 }
 
 static mode_t one_file_type(struct one_file *entry)
@@ -89,7 +89,7 @@ static int64_t one_file_owner(struct one_file *entry)
 
 static int64_t one_file_size(struct one_file *entry)
 {
-	return (int64_t)strlen(SCHEDULE_CONTENT);
+	return (int64_t)strlen(ARCHIVE_CONTENT);
 }
 
 static int64_t one_file_bytes(struct one_file *archive, int filter)

@@ -32,8 +32,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct model_image;
-
 /* Bugs that are put into the engine on purpose: seeded.c. */
 enum seeded_bug {
 	SEEDED_NONE,
@@ -75,18 +73,11 @@ extern struct schedule_statistics schedule_statistics;
 /* The home of the store. */
 #define SCHEDULE_HOME "/home"
 
-/* The place of PATH below the home, in IMAGE; MODEL_NONE: it is missing. */
-int schedule_find(const struct model_image *image, const char *path);
+/* Of the store and of all programs: 0, root, or a user without privilege. */
+extern uint32_t schedule_owner;
 
-/* The limit that layers have, if they have one; has layer ID one? Has it a label? */
-#define SCHEDULE_LIMIT 8388608
-bool schedule_sized(const char *id);
-bool schedule_labelled(const char *id);
-
-/* What is in each archive; has layer ID been made of one? */
-#define SCHEDULE_FILE "file"
-#define SCHEDULE_CONTENT "content"
-bool schedule_unpacked(const char *id);
+/* Has anything failed on purpose? */
+bool schedule_failed(void);
 
 /* Run the schedule of SEED: NULL, or what has failed. */
 const char *schedule_run(uint64_t seed, bool trace);

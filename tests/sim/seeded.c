@@ -10,6 +10,7 @@
 #include "engine/core/request.h"
 #include "engine/store/layer.h"
 #include "engine/store/stock.h"
+#include "layers.h"
 #include "schedule.h"
 #include "wrap.h"
 
@@ -129,7 +130,7 @@ static int publish_then_limit(struct op *op)
 	uint64_t number;
 
 	if (fd >= 0 && !subvol_number(fd, &number))
-		r = qgroup_limit(&store->fs, QUOTA_GROUP(0, number), SCHEDULE_LIMIT);
+		r = qgroup_limit(&store->fs, QUOTA_GROUP(0, number), LAYER_LIMIT);
 	fd_close(fd);
 	return r;
 }
@@ -137,7 +138,7 @@ static int publish_then_limit(struct op *op)
 WRAP(int, commit_publish, (struct op * op))
 {
 	if (seeded_bug == SEEDED_LIMIT_LATER && op->request->class->operation == VARVE_CREATE &&
-	    schedule_sized(op->id)) {
+	    layer_sized(op->id)) {
 		publish_work = op->work;
 		op->work = publish_then_limit;
 	}

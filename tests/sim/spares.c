@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "spares.h"
 #include "engine/store/stock.h"
+#include "layers.h"
 #include "schedule.h"
 #include "tasks.h"
 #include "wrap.h"
@@ -28,7 +29,7 @@ static int spares_top(const struct model_image *image, const char *id)
 	char path[MODEL_NAME_BYTES];
 
 	snprintf(path, sizeof(path), "subvolumes/%s", id);
-	return schedule_find(image, path);
+	return layers_find(image, path);
 }
 
 /* The bytes of the file in the layer at TOP of IMAGE; WRITTEN: as far as they are in the tree. */

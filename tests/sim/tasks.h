@@ -3,7 +3,10 @@
  * The simulator: the engine as it is, on a model of the kernel, in one thread.
  *
  *	sim.c		the program: seeds in, the first failure out
- *	schedule.[ch]	what one seed does: programs of requests, the cut, what is checked
+ *	schedule.[ch]	what one seed does: the programs, the cut, the recovery
+ *	programs.[ch]	what a program does, from open to close
+ *	requests.[ch]	how a request is made, and what has to be true when it has ended
+ *	layers.[ch]	layers, and what of them is checked at any time
  *	spares.[ch]	the parent of spare copies, and what its children must be
  *	seeded.c	bugs put into the engine on purpose, which the checks must find
  *	archive.c	a libarchive that knows one archive
