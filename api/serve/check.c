@@ -3,8 +3,7 @@
  * check.c: see check.h. The home is read as at the start of the daemon, which may run and change
  * it meanwhile: of a parent and its child the one can be read before a request and the other one
  * after it, as if they contradicted each other. So a home with faults is read once more, and a
- * fault is one that is there both times. A change made it seem so once, which the second reading
- * has behind it; another one concerns another layer, since no number of a layer comes twice.
+ * fault is one that is there both times: recovered_keep_both().
  *
  * Layers that only have a name as the daemon gives them are faults where there are snapshots:
  * elsewhere a person has named them so.
@@ -31,15 +30,6 @@ static int check_read(struct reading *reading, struct varve_store *store,
 	return r;
 }
 
-/* By layer, then by reason. */
-static int stray_order(const void *a, const void *b)
-{
-	const struct stray *one = a, *other = b;
-	int order = strcmp(one->id, other->id);
-
-	return order ? order : (int)one->reason - (int)other->reason;
-}
-
 /* Write the fault STRAY of a snapshot, which is SERVED or not: 0 or -ENOMEM. */
 static int check_write(const struct stray *stray, bool served)
 {
@@ -62,38 +52,31 @@ static int check_write(const struct stray *stray, bool served)
 	return r;
 }
 
-/* Write those of the COUNT faults ONE that are among the OTHER_COUNT of OTHER, too. */
-static int check_write_both(const struct stray *one, size_t count, struct stray *other,
-			    size_t other_count, bool served, uint64_t *count_written)
+/* Write the COUNT faults at STRAYS: 0 or -ENOMEM. */
+static int check_write_all(const struct stray *strays, size_t count, bool served)
 {
 	int r = 0;
 
-	if (other_count)
-		qsort(other, other_count, sizeof(*other), stray_order);
-	for (size_t i = 0; !r && i < count && other_count; i++) {
-		if (!bsearch(&one[i], other, other_count, sizeof(*other), stray_order))
-			continue;
-		r = check_write(&one[i], served);
-		++*count_written;
-	}
+	for (size_t i = 0; !r && i < count; i++)
+		r = check_write(&strays[i], served);
 	return r;
 }
 
 int check_home(struct varve_store *store, uint64_t *ret_count, struct varve_failure *ret_failure)
 {
 	struct reading one = { 0 }, other = { 0 };
-	struct recovered *first = &one.recovered, *second = &other.recovered;
+	struct recovered *faulty = &one.recovered;
 	int r = check_read(&one, store, ret_failure);
 
 	*ret_count = 0;
-	if (!r && (first->strays_count || first->faults_count)) {
+	if (!r && (faulty->strays_count || faulty->faults_count)) {
 		r = check_read(&other, store, ret_failure);
+		recovered_keep_both(faulty, &other.recovered);
 		if (!r)
-			r = check_write_both(first->strays, first->strays_count, second->strays,
-					     second->strays_count, false, ret_count);
+			r = check_write_all(faulty->strays, faulty->strays_count, false);
 		if (!r)
-			r = check_write_both(first->faults, first->faults_count, second->faults,
-					     second->faults_count, true, ret_count);
+			r = check_write_all(faulty->faults, faulty->faults_count, true);
+		*ret_count = faulty->strays_count + faulty->faults_count;
 		reading_destroy(&other);
 	}
 	reading_destroy(&one);

@@ -4,7 +4,8 @@
  * recover.h does it for the daemon, which may change it meanwhile: then a snapshot can be seen
  * without its child, and a layer without its record. So the home is read until two readings in a
  * row are the same: what both have was there all the time between them, and they are listed. After
- * LIST_READS_MAX the last one is, and a message says so.
+ * LIST_READS_MAX the last one is, and a message says so; what is wrong with a layer is then said
+ * only where the one before it has it, too.
  *
  * Beside the snapshots there may be layers that belong to them and are not served: strays of
  * recover.h, and layers that have a name as the daemon gives them and no record. Nothing removes
@@ -234,14 +235,8 @@ static int list_strays(const struct listing *listing)
 
 /* ---- snapshots ------------------------------------------------------------------------------- */
 
-/* Is SNAPSHOT one whose parent is gone? */
-static bool list_is_orphan(const struct snapshot *snapshot)
-{
-	return !snapshot->parent && snapshot_parent_key(snapshot).count;
-}
-
 /* Write SNAPSHOT as an object of JSON: 0 or -ENOMEM. */
-static int list_json(const struct snapshot *snapshot)
+static int list_json(const struct listing *listing, const struct snapshot *snapshot)
 {
 	char layer[SNAPSHOT_LAYER_SIZE];
 	struct label label = { 0 };
@@ -256,7 +251,7 @@ static int list_json(const struct snapshot *snapshot)
 			   snapshot_kind_name(snapshot->kind), "layer",
 			   snapshot_layer(snapshot->number, layer), "parent",
 			   list_string(snapshot_parent_key(snapshot)), "orphan",
-			   list_is_orphan(snapshot), "created",
+			   recovered_orphan(&listing->reading->recovered, snapshot), "created",
 			   (json_int_t)(snapshot->created_ns / NS_PER_S), "updated",
 			   (json_int_t)(snapshot->updated_ns / NS_PER_S), "labels", labels,
 			   "children", (json_int_t)snapshot->children);
@@ -304,12 +299,13 @@ static int list_row(const struct listing *listing, struct libscols_table *table,
 {
 	struct libscols_line *line = scols_table_new_line(table, NULL);
 	struct text parent = snapshot_parent_key(snapshot);
+	bool orphan = recovered_orphan(&listing->reading->recovered, snapshot);
 	char number[NUMBER_SIZE], *shown;
 
 	if (!line || asprintf(&shown, "%s%.*s",
-			      !parent.count              ? "-"
-			      : list_is_orphan(snapshot) ? "(gone) "
-							 : "",
+			      !parent.count ? "-"
+			      : orphan      ? "(gone) "
+					    : "",
 			      (int)parent.count, parent.bytes) < 0)
 		return -ENOMEM;
 	if (list_cell(line, LIST_PARENT, shown) ||
@@ -356,7 +352,7 @@ static int list_write(struct listing *listing)
 	if (listing->json) {
 		for (struct link *link = listing->reading->index.snapshots.next;
 		     !r && link != &listing->reading->index.snapshots; link = link->next)
-			r = list_json(link_entry(link, struct snapshot, link));
+			r = list_json(listing, link_entry(link, struct snapshot, link));
 	} else {
 		r = list_table(listing);
 	}
@@ -422,10 +418,13 @@ static int list_read_settled(struct listing *listing)
 		r = list_read(listing);
 		settled = i && !r && list_same(&listing->readings[0], &listing->readings[1]);
 	}
-	if (!r && !settled)
+	if (!r && !settled) {
+		recovered_keep_both(&listing->reading->recovered,
+				    &listing->readings[LIST_READS_MAX % 2].recovered);
 		fprintf(stderr,
 			"varve serve list: the snapshots changed during each of %d readings: the last one is listed\n",
 			LIST_READS_MAX);
+	}
 	return r;
 }
 

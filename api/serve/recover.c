@@ -100,6 +100,70 @@ static int recover_stray(struct recovered *recovered, enum stray_reason reason, 
 	return 0;
 }
 
+/* By the layer's id, then by reason. */
+static int stray_order(const void *a, const void *b)
+{
+	const struct stray *one = a, *other = b;
+	int order = strcmp(one->id, other->id);
+
+	return order ? order : (int)one->reason - (int)other->reason;
+}
+
+/* Sort the strays and the faults: layers are found in no order. */
+static void recovered_sort(struct recovered *recovered)
+{
+	if (recovered->strays_count)
+		qsort(recovered->strays, recovered->strays_count, sizeof(*recovered->strays),
+		      stray_order);
+	if (recovered->faults_count)
+		qsort(recovered->faults, recovered->faults_count, sizeof(*recovered->faults),
+		      stray_order);
+}
+
+/* Is STRAY among the COUNT ones at STRAYS? */
+static bool stray_among(const struct stray *stray, const struct stray *strays, size_t count)
+{
+	return count && bsearch(stray, strays, count, sizeof(*strays), stray_order);
+}
+
+/* Leave only those of the *COUNT ones at STRAYS that are among OTHERS. */
+static void strays_keep_both(struct stray *strays, size_t *count, const struct stray *others,
+			     size_t others_count)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < *count; i++) {
+		if (stray_among(&strays[i], others, others_count)) {
+			strays[kept++] = strays[i];
+			continue;
+		}
+		free(strays[i].id);
+		free(strays[i].key);
+	}
+	*count = kept;
+}
+
+void recovered_keep_both(struct recovered *recovered, const struct recovered *other)
+{
+	strays_keep_both(recovered->strays, &recovered->strays_count, other->strays,
+			 other->strays_count);
+	strays_keep_both(recovered->faults, &recovered->faults_count, other->faults,
+			 other->faults_count);
+}
+
+bool recovered_orphan(const struct recovered *recovered, const struct snapshot *snapshot)
+{
+	char id[SNAPSHOT_LAYER_SIZE];
+	struct stray fault = { .id = snapshot_layer(snapshot->number, id) };
+
+	if (snapshot->parent)
+		return false;
+	for (fault.reason = FAULT_PARENT_GONE; fault.reason <= FAULT_PARENT_ORDER; fault.reason++)
+		if (stray_among(&fault, recovered->faults, recovered->faults_count))
+			return true;
+	return false;
+}
+
 /* Add a fault of SNAPSHOT: 0 or -ENOMEM. */
 static int recover_fault(struct recovered *recovered, enum stray_reason reason,
 			 const struct snapshot *snapshot, const char *key)
@@ -274,24 +338,9 @@ static void recover_found(struct varve_store *store, const struct varve_result *
 	recovery->error = result->error;
 }
 
-/* By the layer's id. */
-static int stray_order(const void *a, const void *b)
-{
-	return strcmp(((const struct stray *)a)->id, ((const struct stray *)b)->id);
-}
-
 /* Put what was read into the index; R: the error so far. 0 or -errno. */
 static int recover_all(struct recovery *recovery, int r)
 {
-	struct recovered *recovered = recovery->recovered;
-
-	/* Layers are found in no order. */
-	if (recovered->strays)
-		qsort(recovered->strays, recovered->strays_count, sizeof(*recovered->strays),
-		      stray_order);
-	if (recovered->faults)
-		qsort(recovered->faults, recovered->faults_count, sizeof(*recovered->faults),
-		      stray_order);
 	if (recovery->found)
 		qsort(recovery->found, recovery->found_count, sizeof(*recovery->found),
 		      found_order);
@@ -305,6 +354,7 @@ static int recover_all(struct recovery *recovery, int r)
 	for (size_t i = 0; !r && i < recovery->found_count; i++)
 		r = recover_parent(recovery, &recovery->found[i]);
 	free(recovery->found);
+	recovered_sort(recovery->recovered);
 	if (r && !recovery->failure->error)
 		*recovery->failure = (struct varve_failure){ .error = r, .operation = "recover" };
 	return r;
@@ -379,6 +429,7 @@ int recover_leaks(struct varve_store *store, const struct index *index, struct r
 	}
 	if (!r) {
 		r = recover_unknown(recovered, ids, ids_count, known, count);
+		recovered_sort(recovered);
 		free(ids);
 	}
 	free(known);

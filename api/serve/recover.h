@@ -48,7 +48,7 @@ struct stray {
 struct recovered {
 	/* 1 more than the largest number of a layer; 0: there is none. */
 	uint64_t next_number;
-	/* Layers that are not in the index. */
+	/* Layers that are not in the index, sorted by id and reason, as the faults are. */
 	struct stray *strays;
 	size_t strays_count;
 	/* Faults of those that are. */
@@ -71,6 +71,16 @@ int recover(struct varve_store *store, struct index *index, struct recovered *re
  */
 int recover_leaks(struct varve_store *store, const struct index *index, struct recovered *recovered,
 		  struct varve_failure *ret_failure);
+
+/*
+ * Leave in RECOVERED only the strays and faults that OTHER, from another reading of the home, has,
+ * too. A change of the home during a reading can make a layer seem one once: another layer in each
+ * reading, since no number of a layer comes twice.
+ */
+void recovered_keep_both(struct recovered *recovered, const struct recovered *other);
+
+/* Has SNAPSHOT a parent that is gone, or cannot be it? */
+bool recovered_orphan(const struct recovered *recovered, const struct snapshot *snapshot);
 
 /* One reading of a home. */
 struct reading {

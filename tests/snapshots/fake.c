@@ -107,6 +107,24 @@ int __wrap_varve_layer_label(struct varve_store *store, const char *id,
 }
 
 void (*node_after_find)(void);
+const char *node_hidden;
+
+/* What a find is for. */
+struct find {
+	varve_found *found;
+	void *data;
+};
+
+/* Pass on what was found, but the hidden layer. */
+static int find_found(struct varve_store *store, varve_request request, const char *id,
+		      const struct varve_layer_record *record, void *found_data)
+{
+	const struct find *find = found_data;
+
+	return node_hidden && !strcmp(node_hidden, id)
+		       ? 0
+		       : find->found(store, request, id, record, find->data);
+}
 
 int __real_varve_layer_find(struct varve_store *store, const struct varve_find_options *options,
 			    varve_callback *callback, void *user_data, varve_request *ret_request);
@@ -116,8 +134,15 @@ int __wrap_varve_layer_find(struct varve_store *store, const struct varve_find_o
 int __wrap_varve_layer_find(struct varve_store *store, const struct varve_find_options *options,
 			    varve_callback *callback, void *user_data, varve_request *ret_request)
 {
-	int r = __real_varve_layer_find(store, options, callback, user_data, ret_request);
+	struct find find = { options->found, options->found_data };
+	struct varve_find_options hiding = *options;
+	int r;
 
+	if (node_after_find) {
+		hiding.found = find_found;
+		hiding.found_data = &find;
+	}
+	r = __real_varve_layer_find(store, &hiding, callback, user_data, ret_request);
 	if (r || !node_after_find)
 		return r;
 	test_error(varve_wait_for(store, *ret_request, -1), 0);

@@ -53,6 +53,8 @@ extern unsigned node_label_failures;
 
 /* NULL, or what is called each time that the records of a home have been read. */
 extern void (*node_after_find)(void);
+/* The layer that is not found then, as if it were made or removed meanwhile; NULL: none. */
+extern const char *node_hidden;
 
 /* Open HOME. */
 struct node *node_open(char *home);

@@ -18,11 +18,14 @@
 /* The daemon; how many of the next readings it makes a snapshot behind; the readings. */
 static struct node *node;
 static unsigned changes, readings;
+/* The layer that the last reading does not find; NULL: none. */
+static const char *missed;
 
 /* The records have been read: make a child of "base". */
 static void after_find(void)
 {
 	readings++;
+	node_hidden = readings == LIST_READS_MAX - 1 ? missed : NULL;
 	if (!changes)
 		return;
 	changes--;
@@ -122,6 +125,16 @@ START_TEST(test_endless)
 	ck_assert_uint_eq(readings, LIST_READS_MAX);
 	ck_assert_msg(strstr(messages, "changed during each of"), "%s", messages);
 	ck_assert_uint_ge(count_parts(text, "\"parent\":\"base\""), LIST_READS_MAX - 1);
+	/* What was made behind the last reading of the records is no leak. */
+	ck_assert_msg(!strstr(text, "\"stray\""), "%s", text);
+	for (unsigned i = 1; i <= LIST_READS_MAX; i++)
+		node_expect(node, node_key(node, "Remove", test_path("new%u", i)), GRPC_OK);
+	/* Nor have those whose parent was not read lost it: the reading before has it. */
+	missed = "s0";
+	text = list(UINT32_MAX, &messages);
+	ck_assert_msg(strstr(messages, "changed during each of"), "%s", messages);
+	ck_assert_uint_eq(count_parts(text, "\"parent\":\"base\""), LIST_READS_MAX - 1);
+	ck_assert_msg(!strstr(text, "\"orphan\":true"), "%s", text);
 	node_close(node);
 }
 END_TEST
