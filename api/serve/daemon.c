@@ -5,7 +5,8 @@
  *	starting   the store is opened, the home locked, the services load; then the sockets are made
  *	serving	   READY=1
  *	draining   a signal came: no new connections and calls, those in flight go on, for SERVE_DRAIN_MS
- *	cutting	   a second signal came, or the time is over: all calls are cancelled, for SERVE_CUT_MS
+ *	cutting	   a second one that is no SIGHUP came, or the time is over: all calls are cancelled, for
+ *		   SERVE_CUT_MS
  *
  * The store is closed before the services: its last callbacks end their last calls.
  */
@@ -183,7 +184,8 @@ static void serve_signalled(void *data, uint32_t events)
 		return;
 	if (!serve->draining)
 		serve_drain(serve);
-	else if (!serve->cutting)
+	/* A terminal that goes sends SIGHUP, and so does its shell: that is not impatience. */
+	else if (!serve->cutting && info.ssi_signo != SIGHUP)
 		serve_cut(serve);
 }
 

@@ -237,10 +237,16 @@ def case_peers():
 
 
 def begin_call(client, headers):
-    """Send the HEADERS of stream 1, and see that they were read: a PING behind them was answered."""
-    client.sendall(PREFACE + struct.pack(">I", len(headers))[1:] + b"\1\4" + struct.pack(">I", 1) + headers + b"\0\0\x08\6\0\0\0\0\0" + b"complete")
+    """Send the HEADERS of stream 1, and see that they were read."""
+    client.sendall(PREFACE + struct.pack(">I", len(headers))[1:] + b"\1\4" + struct.pack(">I", 1) + headers)
+    ping(client, b"complete")
+
+
+def ping(client, token):
+    """Send a PING with TOKEN and wait for its answer: what came before it was taken."""
+    client.sendall(b"\0\0\x08\6\0\0\0\0\0" + token)
     found = b""
-    while b"\0\0\x08\6\1\0\0\0\0" + b"complete" not in found:
+    while b"\0\0\x08\6\1\0\0\0\0" + token not in found:
         more = client.recv(4096)
         assert more, found
         found += more
@@ -264,6 +270,9 @@ def case_drain():
     with daemon.channel() as channel:
         fails(grpc.StatusCode.UNAVAILABLE, call, channel)
     assert daemon.process.poll() is None
+    # A terminal that goes away, and then its shell, send SIGHUP: the call goes on.
+    daemon.process.send_signal(signal.SIGHUP)
+    ping(client, b"hang up!")
     # The rest of the call is answered, and then all is over.
     client.sendall(b"\0\0\5\0\1\0\0\0\1" + b"\0\0\0\0\0")
     assert b"\0\0\0\0\2" + NOT_SERVING in ends(client)
