@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,18 +20,21 @@
 /* Bytes of a process id as text. */
 #define LOCK_PID_BYTES 32
 
-/* Say which process has the lock FD of HOME. Return -EBUSY. */
+/*
+ * Say which process has the lock FD of HOME. Return -EBUSY. Where the process that signed the file
+ * is gone, another program has the lock, or a daemon that has not signed yet.
+ */
 static int lock_busy(const char *home, int fd)
 {
 	char text[LOCK_PID_BYTES] = "";
-	ssize_t length = pread(fd, text, sizeof(text) - 1, 0);
+	pid_t pid = 0;
 
-	if (length > 0)
-		text[strcspn(text, "\n")] = '\0';
-	if (*text)
-		complain("%s: process %s serves this home already", home, text);
+	if (pread(fd, text, sizeof(text) - 1, 0) > 0)
+		pid = (pid_t)strtol(text, NULL, 10);
+	if (pid > 0 && (kill(pid, 0) == 0 || errno != ESRCH))
+		complain("%s: process %d serves this home already", home, (int)pid);
 	else
-		complain("%s: another daemon serves this home already", home);
+		complain("%s: another process has the lock of this home", home);
 	return -EBUSY;
 }
 

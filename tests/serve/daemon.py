@@ -155,6 +155,12 @@ def case_lock():
     # One that was killed leaves its socket, its lock file, and no lock.
     first.kill()
     assert os.path.exists(first.path)
+    # Another program has the lock then: not the one that is gone.
+    with open(first.home + "/serve.lock") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        second = Daemon("lock-second", wait=False, home=first.home)
+        second.end(1)
+    assert "another process has the lock of this home" in second.errors(), second.errors()
     third = Daemon("lock")
     with third.channel() as channel:
         assert call(channel) == SERVING
