@@ -148,10 +148,11 @@ static void update_apply(struct update *update, struct snapshot *snapshot)
 	struct rpc *rpc = &update->rpc;
 	struct snapshot changed = *snapshot;
 	char layer[SNAPSHOT_LAYER_SIZE];
-	uint64_t old, size;
+	bool limited = snapshot->kind == SNAPSHOT_ACTIVE;
+	uint64_t old, size = 0;
 	int r;
 
-	if (!rpc_read_size(rpc, &update->labels, &size))
+	if (limited && !rpc_read_size(rpc, &update->labels, &size))
 		return;
 	if (labels_size(&snapshot->labels, &old))
 		old = 0;
@@ -164,7 +165,7 @@ static void update_apply(struct update *update, struct snapshot *snapshot)
 		return;
 	}
 	rpc_claim(rpc, snapshot, SNAPSHOT_CHANGING);
-	if (size == old || snapshot->kind != SNAPSHOT_ACTIVE) {
+	if (!limited || size == old) {
 		update_write(update);
 		return;
 	}

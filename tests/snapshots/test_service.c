@@ -465,6 +465,10 @@ START_TEST(test_size)
 	node_expect(node, node_update(node, "k", NULL, NULL), GRPC_OK);
 	ck_assert_int_eq(posix_fallocate(fd, 0, 64 << 20), 0);
 	close(fd);
+	/* What limits nothing is a label as any other: it does not stand in the way of others. */
+	node_expect(node, node_commit(node, "n", "k", LABELS(SIZE "much")), GRPC_OK);
+	node_expect(node, node_update(node, "n", LABELS("labels.x"), LABELS("x=1")), GRPC_OK);
+	node_expect(node, node_update(node, "v", NULL, LABELS(SIZE "much")), GRPC_OK);
 	node_close(node);
 }
 END_TEST
