@@ -251,6 +251,12 @@
 #define STOCK_RESERVED_BYTES (UINT64_C(2) << 20)
 #define STOCK_ROOM_PART 8
 
+/*
+ * From so many operations on that wait for a commit one is made for them before the next group, so
+ * that the creates that follow them join that group (group_commit.h; docs/measurements.md).
+ */
+#define COMMIT_FIRST_MIN 16
+
 /* Destroys run at one boundary between groups while creates wait, however short they are. */
 #define DESTROYS_PER_BEAT_MAX 128
 

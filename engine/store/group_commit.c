@@ -456,7 +456,7 @@ static void commit_done(struct call *call)
 {
 	struct commit_sync *sync = container_of(call, struct commit_sync, call);
 
-	sync->running = false;
+	sync->running = sync->commits->commit_first = false;
 	commit_release(&sync->ops, call->result);
 }
 
@@ -526,6 +526,23 @@ static bool commit_boundary(const struct group_commit *commits)
 	       (!list_empty(&commits->destroy) && commit_destroys_max(commits) > 0);
 }
 
+/* Is a commit to be made for those that wait for one, before the next group (group_commit.h)? */
+static bool commit_many(const struct group_commit *commits)
+{
+	const struct list *durable = commits->durable.next, *gathered = commits->gather.next;
+	unsigned count = 0;
+
+	if (commits->commit.running)
+		return false;
+	for (; durable != &commits->durable && gathered != &commits->gather; count++) {
+		durable = durable->next;
+		gathered = gathered->next;
+	}
+	for (; durable != &commits->durable && count < COMMIT_FIRST_MIN; count++)
+		durable = durable->next;
+	return count >= COMMIT_FIRST_MIN && gathered == &commits->gather;
+}
+
 void commit_turn(struct group_commit *commits)
 {
 	if (!list_empty(&commits->unflushed) && !commits->flush.running)
@@ -537,7 +554,12 @@ void commit_turn(struct group_commit *commits)
 			commit_admit(commits);
 	} else if (commit_boundary(commits))
 		commit_serial_begin(commits);
-	else if (commit_gathered(commits) || !list_empty(&commits->guests))
+	else if (commits->commit_first)
+		return;
+	else if (commit_many(commits)) {
+		commits->commit_first = true;
+		commit_start(commits);
+	} else if (commit_gathered(commits) || !list_empty(&commits->guests))
 		commit_begin(commits);
 	else if (!list_empty(&commits->durable) && !commits->commit.running)
 		commit_start(commits);

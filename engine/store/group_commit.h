@@ -15,6 +15,10 @@
  * first commit also makes durable what the boundary before it did, so it serves the durable
  * requests that wait. Where those wait and no snapshot comes, a commit is started instead.
  *
+ * So is it where many have just been published and no more have gathered. A program that keeps a
+ * number in flight would else fall into two groups that take turns, two commits each; now what it
+ * makes next joins those that have gathered: three commits for all.
+ *
  * Three things can be waited for, each named for what it covers:
  *
  *	commit_names()	what this operation made, renamed or destroyed in `subvolumes` at a boundary
@@ -111,6 +115,8 @@ struct group_commit {
 	_Atomic bool awaited;
 	/* The commit for durable requests when no snapshot commits; the flush. */
 	struct commit_sync commit, flush;
+	/* Those that gather wait for the commit that runs. */
+	bool commit_first;
 	/* Flushes that have failed: data may have been lost with each. */
 	unsigned flushes_failed;
 	/*

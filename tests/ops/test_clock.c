@@ -109,6 +109,61 @@ START_TEST(test_durable_alone)
 }
 END_TEST
 
+/* Creates that each begin the next one when they end. */
+struct stream {
+	struct varve_store *store;
+	int begun, ended;
+};
+
+static void stream_next(struct stream *stream);
+
+static void stream_ended(struct varve_store *store, const struct varve_result *result, void *data)
+{
+	struct stream *stream = data;
+
+	test_error(result->error, 0);
+	stream->ended++;
+	stream_next(stream);
+}
+
+static void stream_next(struct stream *stream)
+{
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+
+	if (stream->begun == 16 * GROUP)
+		return;
+	options.parent = "base";
+	test_error(varve_layer_create(stream->store, test_path("%d", stream->begun++), &options,
+				      stream_ended, stream, NULL),
+		   0);
+}
+
+START_TEST(test_durable_stream)
+{
+	/* Two groups that would take turns become one: commits are made between groups. */
+	struct varve_statistics before = VARVE_STATISTICS_INIT, after = VARVE_STATISTICS_INIT;
+	char *home = test_home(), content[4096] = { [0 ... 4094] = 'x' };
+	struct stream stream = { .store = test_open(home) };
+
+	test_create(stream.store, "base", NULL);
+	for (int i = 0; i < 10; i++)
+		test_write(test_path("%s/subvolumes/base/%d", home, i), content);
+	test_error(varve_statistics(stream.store, &before), 0);
+	for (int i = 0; i < GROUP / 2; i++)
+		stream_next(&stream);
+	/* That group is closed once it has made a snapshot: the others are too late for it. */
+	for (after = before; after.snapshots == before.snapshots;)
+		test_error(varve_statistics(stream.store, &after), 0);
+	for (int i = 0; i < GROUP / 2; i++)
+		stream_next(&stream);
+	while (stream.ended < 16 * GROUP)
+		ck_assert_int_ge(varve_wait(stream.store, -1), 0);
+	test_error(varve_statistics(stream.store, &after), 0);
+	ck_assert_uint_ge(after.syncs - before.syncs, 4);
+	test_close(stream.store);
+}
+END_TEST
+
 START_TEST(test_durable_group)
 {
 	struct varve_store *store = test_open(test_home());
@@ -464,6 +519,7 @@ START_TEST(test_lost_in_anothers_flush)
 }
 END_TEST
 
-TEST_MAIN("clock", test_group, test_alone, test_durable_alone, test_durable_group, test_starvation,
-	  test_more_than_slots, test_no_commit_counts_for_others, test_retry_alone,
-	  test_commit_metadata, test_unpacked_is_written, test_lost_in_anothers_flush)
+TEST_MAIN("clock", test_group, test_alone, test_durable_alone, test_durable_stream,
+	  test_durable_group, test_starvation, test_more_than_slots,
+	  test_no_commit_counts_for_others, test_retry_alone, test_commit_metadata,
+	  test_unpacked_is_written, test_lost_in_anothers_flush)
