@@ -15,7 +15,9 @@ readonly NODE_TRIES=1200 NODE_PAUSE_S=0.05
 readonly NODE_POOL_SIZE=8G
 # The image that the pods of CRI have as their own.
 readonly NODE_IMAGE=docker.io/library/own:1
-daemon_pid="" containerd_pid=""
+daemon_pid="" containerd_pid="" ready_pid=""
+node_tools="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+readonly node_tools
 
 # Make what containerd's shims and runc have beside what they can be told.
 node_run() {
@@ -81,23 +83,32 @@ node_wait() {
 	return 1
 }
 
-# A process listens on the socket $1: the kernel's flag for that, and the path. No program is started that connects.
-node_listens() {
-	grep -Eq " 00010000 .* $1\$" /proc/net/unix
+# Start a command, whose process is $ready_pid then, with its output at the end of the log $1, and wait until it says that it is ready, as it
+# would to systemd; fail if it ends before that.
+node_start() {
+	local log="$1" fifo="$node/ready" state=""
+	shift
+	[[ -p "$fifo" ]] || mkfifo "$fifo"
+	/usr/bin/python3 -B "$node_tools/ready.py" "$fifo" "$node/notify" "$@" >>"$log" 2>&1 &
+	ready_pid=$!
+	read -r state <"$fifo" || true
+	[[ "$state" == ready ]]
 }
 
-# Start the daemon; it is ready when its socket takes connections.
+# Start the daemon.
 node_daemon() {
-	"$varve" serve --home "$node/pool/home" --socket "$node/varve.sock" --access-log "$node_access_log" >>"$node/varve.log" 2>&1 &
-	daemon_pid=$!
-	node_wait "$daemon_pid" node_listens "$node/varve.sock"
+	local status=0
+	node_start "$node/varve.log" "$varve" serve --home "$node/pool/home" --socket "$node/varve.sock" --access-log "$node_access_log" || status=1
+	daemon_pid="$ready_pid"
+	return "$status"
 }
 
-# Start containerd; it listens when all of its plugins are there.
+# Start containerd; it is ready when all of its plugins are there.
 node_containerd() {
-	containerd --config "$node/config.toml" >>"$node/containerd.log" 2>&1 &
-	containerd_pid=$!
-	node_wait "$containerd_pid" node_listens "$node/containerd.sock"
+	local status=0
+	node_start "$node/containerd.log" containerd --config "$node/config.toml" || status=1
+	containerd_pid="$ready_pid"
+	return "$status"
 }
 
 # End the process whose variable is $1 by the signal $2, and wait for it.
