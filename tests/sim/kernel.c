@@ -95,6 +95,19 @@ int kernel_open_inode(int slot, int flags)
 	return kernel_install(file);
 }
 
+bool kernel_store(int fd, const void *data, size_t size, uint64_t offset)
+{
+	const struct file *file = kernel_file(fd);
+
+	if (!file || file->kind != FILE_INODE || (file->flags & O_ACCMODE) != O_RDWR ||
+	    offset + size > model_inode(file->inode)->size || offset + size > MODEL_DATA_BYTES)
+		sim_fail("unknown store to a mapped page");
+	if (!model_may_store(file->inode))
+		return false;
+	model_store(file->inode, data, size, offset);
+	return true;
+}
+
 void kernel_exit(struct process *process)
 {
 	uint16_t *fds = kernel.fds[process->number - 1];

@@ -101,6 +101,12 @@ struct file *kernel_file(int fd);
 /* The place of the inode of FD, which has to be one of the model, and not O_PATH unless LOOK. */
 int kernel_inode(int fd, bool look);
 
+/*
+ * Store DATA in the page that is mapped of FD, which is open for reading and writing: no call, but
+ * false where that would kill.
+ */
+bool kernel_store(int fd, const void *data, size_t size, uint64_t offset);
+
 /* A descriptor for FILE, or -errno. */
 int kernel_install(struct file *file);
 

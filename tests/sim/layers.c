@@ -81,13 +81,14 @@ static void layers_check_size(const struct model_image *image, bool disk, const 
 	const struct model_entry *entry = quotas == MODEL_NONE ? NULL
 							       : model_find(image, quotas, id);
 	const struct model_inode *inode = entry ? &image->inodes[entry->inode] : NULL;
+	const char *data;
 
 	if (!entry)
 		sim_fail("%s: layer %s has no size", disk ? "durable" : "visible", id);
+	data = disk ? inode->tree : inode->data;
 	if ((disk ? inode->disk_size : inode->size) != strlen(LIMIT_TEXT) ||
-	    (memcmp(inode->data, LIMIT_TEXT, strlen(LIMIT_TEXT)) &&
-	     (!layer_resized(id) ||
-	      memcmp(inode->data, LIMIT_OTHER_TEXT, strlen(LIMIT_OTHER_TEXT)))))
+	    (memcmp(data, LIMIT_TEXT, strlen(LIMIT_TEXT)) &&
+	     (!layer_resized(id) || memcmp(data, LIMIT_OTHER_TEXT, strlen(LIMIT_OTHER_TEXT)))))
 		sim_fail("%s: the size of layer %s is not whole", disk ? "durable" : "visible", id);
 }
 
@@ -103,7 +104,7 @@ void layers_check_content(const struct model_image *image, bool disk, const char
 	if (!inode)
 		sim_fail("%s: layer %s has not what was in its archive", where, id);
 	if ((disk ? inode->disk_size : inode->size) != strlen(ARCHIVE_CONTENT) ||
-	    memcmp(inode->data, ARCHIVE_CONTENT, strlen(ARCHIVE_CONTENT)))
+	    memcmp(disk ? inode->tree : inode->data, ARCHIVE_CONTENT, strlen(ARCHIVE_CONTENT)))
 		sim_fail("%s: a file of layer %s is not whole", where, id);
 }
 

@@ -458,13 +458,37 @@ ssize_t model_write(int slot, const void *data, size_t size, uint64_t offset)
 {
 	struct model_inode *inode = &now->inodes[slot];
 
-	if (model_root_of(slot)->read_only)
-		return -EROFS;
+	inode->dirty = true;
 	if (offset + size > inode->size)
 		inode->size = offset + size;
 	if (offset < MODEL_DATA_BYTES)
 		memcpy(inode->data + offset, data, MIN(size, MODEL_DATA_BYTES - (size_t)offset));
 	return (ssize_t)size;
+}
+
+/* The bit of the current process in `stored_by`. */
+static uint8_t model_store_bit(void)
+{
+	return (uint8_t)(1u << (sim.current->process->number - 1));
+}
+
+bool model_may_store(int slot)
+{
+	return !model.aborted &&
+	       (now->inodes[slot].stored_by & model_store_bit() || !model_root_of(slot)->read_only);
+}
+
+void model_store(int slot, const void *data, size_t size, uint64_t offset)
+{
+	struct model_inode *inode = &now->inodes[slot];
+
+	if (!model_may_store(slot))
+		sim_fail("a store to a mapped page is a SIGBUS");
+	if (!(inode->stored_by & model_store_bit()))
+		model_move_on(slot);
+	inode->stored_by |= model_store_bit();
+	inode->dirty = true;
+	memcpy(inode->data + offset, data, size);
 }
 
 int model_truncate(int slot, uint64_t size)
@@ -475,9 +499,12 @@ int model_truncate(int slot, uint64_t size)
 		return -EROFS;
 	inode->size = size;
 	inode->disk_size = MIN(inode->disk_size, size);
+	inode->dirty |= size > inode->disk_size;
 	inode->lost &= size != 0;
-	if (size < MODEL_DATA_BYTES)
+	if (size < MODEL_DATA_BYTES) {
 		memset(inode->data + size, 0, MODEL_DATA_BYTES - size);
+		memset(inode->tree + size, 0, MODEL_DATA_BYTES - size);
+	}
 	model_move_on(slot);
 	return 0;
 }
@@ -618,10 +645,10 @@ int model_subvol_create(int dir, const char *name, uint64_t limit)
 /* Leave of INODE what is in the tree. */
 static void model_cut_file(struct model_inode *inode)
 {
-	inode->lost = false;
+	inode->dirty = inode->lost = false;
+	inode->stored_by = 0;
 	inode->size = MIN(inode->size, inode->disk_size);
-	if (inode->size < MODEL_DATA_BYTES)
-		memset(inode->data + inode->size, 0, MODEL_DATA_BYTES - inode->size);
+	memcpy(inode->data, inode->tree, sizeof(inode->data));
 }
 
 /* Copy the directory FROM, with all that is in it, into the empty directory TO of ROOT. */
@@ -763,6 +790,7 @@ int model_subvol_destroy_id(uint64_t id)
 int model_set_read_only(int slot, bool read_only)
 {
 	struct model_root *root = model_root_of(slot);
+	int r;
 
 	if (root->dead)
 		return -ENOENT;
@@ -770,9 +798,15 @@ int model_set_read_only(int slot, bool read_only)
 		task_block(&model.makers, SIM_FOREVER);
 	if (root->read_only == read_only)
 		return 0;
+	if (model.aborted)
+		return -EROFS;
 	root->read_only = read_only;
 	model_changed();
-	return model_commit();
+	r = model_commit();
+	/* As the kernel does: the flag is as it was. */
+	if (r)
+		root->read_only = !read_only;
+	return r;
 }
 
 /* ---- durability ------------------------------------------------------------------------------ */
@@ -843,7 +877,7 @@ void model_write_out(int slot)
 {
 	struct model_inode *inode = &now->inodes[slot];
 
-	if (inode->disk_size == inode->size || inode->lost)
+	if (!inode->dirty || inode->lost)
 		return;
 	if (sim_chance(model.loss_chance)) {
 		sim_trace("the data of inode %llu is lost", (unsigned long long)inode->ino);
@@ -851,7 +885,10 @@ void model_write_out(int slot)
 		model.losses++;
 		return;
 	}
+	inode->dirty = false;
+	inode->stored_by = 0;
 	inode->disk_size = inode->size;
+	memcpy(inode->tree, inode->data, sizeof(inode->tree));
 	model_move_on(slot);
 }
 

@@ -12,8 +12,12 @@
  *
  * A task that commits while the one before is being written waits, and all that came until then
  * are in the same commit. So do snapshots: the ioctl holds its directory's lock and ends with the
- * commit. Data of a file reaches `image` only once it was written out (disk_size): by an fsync, a
- * flush, a snapshot of its subvolume, or by chance.
+ * commit. Data of a file reaches `image` only once it was written out (disk_size, tree): by an
+ * fsync, a flush, a snapshot of its subvolume, or by chance. Only that moves the ctransid of its
+ * subvolume, and so does the first store to a page of a mapping, at once: each process has one page
+ * a file, which is write-protected at first, and again once it was written out. What was opened for
+ * writing before its subvolume was made read-only is written to all the same; so is a page that is
+ * not write-protected by then, and the store to another one kills.
  *
  * A file's data can be lost when it is written out, which an fsync, a FIEMAP_FLAG_SYNC and a syncfs
  * tell, and a flush does not. A commit can fail: then nothing is changed any more, until the file
@@ -23,7 +27,7 @@
  * name to `disk` at once, before the transaction that made it: the log tree.
  *
  * Destroyed subvolumes are dropped later, by chance. That room is short is for kernel_full() to
- * tell. Not modelled: quota numbers, groups of a higher level, what is behind the first 64 bytes of
+ * tell. Not modelled: quota numbers, groups of a higher level, what is behind the first 32 bytes of
  * a file, attributes but that of our records, symbolic links, mounts, the permissions of files.
  */
 #ifndef SIM_MODEL_H
@@ -40,7 +44,7 @@
 #define MODEL_GROUPS 192
 #define MODEL_PENDING 32
 #define MODEL_NAME_BYTES 80
-#define MODEL_DATA_BYTES 64
+#define MODEL_DATA_BYTES 32
 #define MODEL_XATTR_BYTES 96
 /* The one attribute that there is. */
 #define MODEL_XATTR "user.vrec.0"
@@ -65,13 +69,15 @@ struct model_inode {
 	uint32_t next_index;
 	/* The transaction that changed it last, and that last took a name out of it. */
 	uint64_t transid, unlink_transid;
-	/* Bytes of a file, and those of them that are in the tree. */
+	/* Bytes of a file, and those of them that are in the tree; what they are. */
 	uint64_t size, disk_size;
-	char data[MODEL_DATA_BYTES];
+	char data[MODEL_DATA_BYTES], tree[MODEL_DATA_BYTES];
 	/* FS_IMMUTABLE_FL, FS_APPEND_FL. */
 	unsigned flags;
-	/* Its data could not be written, and is in memory alone. */
-	bool lost;
+	/* Its data is to be written; could not be, and is in memory alone. */
+	bool dirty, lost;
+	/* The processes that may store to its page without a fault: a bit each. */
+	uint8_t stored_by;
 	/* MODEL_XATTR: its bytes; 0: it is not there. */
 	uint16_t xattr_size;
 	unsigned char xattr[MODEL_XATTR_BYTES];
@@ -199,6 +205,10 @@ int model_link(int inode, int dir, const char *name);
 int model_unlink(int dir, const char *name, bool directory);
 int model_rename(int from, const char *name, int to, const char *new_name, unsigned flags);
 ssize_t model_write(int inode, const void *data, size_t size, uint64_t offset);
+/* Would a store to the page that the current process has mapped of INODE not kill it? */
+bool model_may_store(int inode);
+/* Store DATA in that page: no call, and no error. */
+void model_store(int inode, const void *data, size_t size, uint64_t offset);
 int model_truncate(int inode, uint64_t size);
 /* Say that an attribute of INODE is changed: 0, or -EROFS. */
 int model_touch(int inode);

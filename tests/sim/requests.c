@@ -103,7 +103,7 @@ static void request_resized(const struct layer *layer, uint64_t bytes)
 		      : NULL;
 
 	if (!group || group->limit != bytes || !size ||
-	    memcmp(model.disk.inodes[size->inode].data, text, strlen(text)))
+	    memcmp(model.disk.inodes[size->inode].tree, text, strlen(text)))
 		sim_fail("layer %s: its durable limit is not durable", layer->id);
 }
 

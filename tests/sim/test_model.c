@@ -300,13 +300,77 @@ static void *run_calls(void *data)
 /* ---- changes of a subvolume ------------------------------------------------------------------ */
 
 /* What may be done in a subvolume. */
-static const char *const changes[] = { "nothing", "write",    "make",  "unlink",   "link",
-				       "rename",  "truncate", "chmod", "read-only" };
+enum {
+	OVERWRITE = 9,
+	FIRST_STORE,
+	STORE_AGAIN,
+	STORE_WRITTEN,
+	WRITE_FROZEN,
+	STORE_FROZEN,
+	CHANGES
+};
+static const char *const changes[CHANGES] = {
+	"nothing",
+	"write",
+	"make",
+	"unlink",
+	"link",
+	"rename",
+	"truncate",
+	"chmod",
+	"read-only",
+	[OVERWRITE] = "overwrite",
+	[FIRST_STORE] = "first store to a mapped page",
+	[STORE_AGAIN] = "store to it again",
+	[STORE_WRITTEN] = "store once it is written out",
+	[WRITE_FROZEN] = "write to an open file, read-only",
+	[STORE_FROZEN] = "store to it again, read-only",
+};
 
-/* Make the change CHANGE in the subvolume FD, which has the file "file". */
-static int make_change(int fd, unsigned change)
+/* A file of a subvolume that is open, and a page of it that is mapped where there is a kernel. */
+struct mapped {
+	int fd;
+	char *page;
+};
+
+static struct mapped map_file(int dir_fd, const char *name)
 {
-	uint64_t flags = BTRFS_SUBVOL_RDONLY;
+	struct mapped mapped = { .fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_CLOEXEC, 0644) };
+
+	ck_assert_int_eq(pwrite(mapped.fd, "mapped", 6, 0), 6);
+	if (!sim.current)
+		mapped.page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, mapped.fd, 0);
+	return mapped;
+}
+
+static void unmap_file(struct mapped *mapped)
+{
+	if (mapped->page)
+		munmap(mapped->page, 4096);
+	close(mapped->fd);
+}
+
+/* Store BYTE in the page. */
+static int store(const struct mapped *mapped, char byte)
+{
+	if (mapped->page)
+		*(volatile char *)mapped->page = byte;
+	else
+		kernel_store(mapped->fd, &byte, 1, 0);
+	return 0;
+}
+
+/* Make the subvolume FD read-only, or writable. */
+static void freeze(int fd, bool read_only)
+{
+	uint64_t flags = read_only ? BTRFS_SUBVOL_RDONLY : 0;
+
+	ioctl(fd, BTRFS_IOC_SUBVOL_SETFLAGS, &flags);
+}
+
+/* Make the change CHANGE in the subvolume FD, which has the file "file", and another one MAPPED. */
+static int make_change(int fd, const struct mapped *mapped, unsigned change)
+{
 	int file = openat(fd, "file", O_RDWR | O_APPEND | O_CLOEXEC), r = 0;
 
 	switch (change) {
@@ -332,9 +396,18 @@ static int make_change(int fd, unsigned change)
 		r = RET_NERRNO(fchmod(file, 0600));
 		break;
 	case 8:
-		r = RET_NERRNO(ioctl(fd, BTRFS_IOC_SUBVOL_SETFLAGS, &flags));
-		flags = 0;
-		ioctl(fd, BTRFS_IOC_SUBVOL_SETFLAGS, &flags);
+		freeze(fd, true);
+		freeze(fd, false);
+		break;
+	case OVERWRITE:
+	case WRITE_FROZEN:
+		r = RET_NERRNO((int)pwrite(mapped->fd, "M", 1, 0));
+		break;
+	case FIRST_STORE:
+	case STORE_AGAIN:
+	case STORE_WRITTEN:
+	case STORE_FROZEN:
+		r = store(mapped, (char)('a' + change));
 		break;
 	}
 	close(file);
@@ -347,8 +420,9 @@ static int make_change(int fd, unsigned change)
  */
 static void *run_changes(void *data)
 {
-	struct btrfs_ioctl_get_subvol_info_args before = { 0 }, after = { 0 };
+	struct btrfs_ioctl_get_subvol_info_args before = { 0 }, at_once = { 0 }, after = { 0 };
 	struct script *script = data;
+	struct mapped mapped;
 	int fd;
 
 	mkdir(script->home, 0755);
@@ -356,18 +430,33 @@ static void *run_changes(void *data)
 	subvol_create(script->home_fd, "a");
 	fd = open_path(script, "a", O_RDONLY | O_DIRECTORY);
 	close(openat(fd, "file", O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
-	for (unsigned change = 0; change < TEST_COUNT(changes); change++) {
+	mapped = map_file(fd, "mapped");
+	for (unsigned change = 0; change < CHANGES; change++) {
+		bool again = change == STORE_AGAIN || change == STORE_FROZEN,
+		     frozen = change == WRITE_FROZEN || change == STORE_FROZEN;
 		int r, snapshot;
 
 		syncfs(fd);
+		/* The page may be stored to by now without a fault. */
+		if (again)
+			store(&mapped, 'A');
+		/* A commit that writes out no data: the change is of another transaction. */
+		freeze(fd, true);
+		if (!frozen)
+			freeze(fd, false);
 		subvol_info(fd, &before);
-		r = make_change(fd, change);
+		r = make_change(fd, &mapped, change);
+		subvol_info(fd, &at_once);
 		snapshot = subvol_snapshot(script->home_fd, "a", fd, false);
 		subvol_info(fd, &after);
-		note(script, MIN(r, 0), "%s", changes[change]);
+		if (frozen)
+			freeze(fd, false);
+		note(script, MIN(r, 0), "%s, %s at once", changes[change],
+		     at_once.ctransid > before.ctransid ? "changed" : "the same");
 		note(script, snapshot, "then a snapshot, %s",
 		     after.ctransid > before.ctransid ? "changed" : "the same");
 	}
+	unmap_file(&mapped);
 	note(script, 0, "probe: %d", subvol_probe_flush(script->home_fd, "a"));
 	close(fd);
 	close(script->home_fd);
