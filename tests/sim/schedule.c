@@ -72,7 +72,8 @@ static void schedule_choose(bool spares)
 
 		*program = (struct program){ .number = i,
 					     .layers = &layers.all[i * LAYERS_OWN],
-					     .left = 1 + sim_random(spares ? 24 : 6),
+					     .left = 1 +
+						     sim_random(spares ? SCHEDULE_REQUESTS_MAX : 6),
 					     .hasty = !spares && sim_random(4) == 0 };
 		calls += 100 + CALLS_PER_REQUEST * program->left;
 		for (unsigned j = 0; j < LAYERS_OWN; j++) {
@@ -186,6 +187,7 @@ const char *schedule_run(uint64_t seed, bool trace)
 	good = schedule_go() && schedule_recover() && sim_check(layers_check_swept);
 	schedule_statistics.schedules++;
 	schedule_statistics.kills += sim.kill_number != 0;
+	schedule_statistics.with_spares += spares_parent() != NULL;
 	schedule_statistics.commits += model.commits;
 	return good ? NULL : sim.failure;
 }

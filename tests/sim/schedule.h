@@ -49,6 +49,8 @@ enum seeded_bug {
 	SEEDED_LOSS_IGNORED,
 	/* a spare copy is taken of a parent that has changed since */
 	SEEDED_SPARE_STALE,
+	/* a spare copy is taken of a parent of which something is buffered */
+	SEEDED_SPARE_BUFFERED,
 	/* a spare copy is taken that is another parent's */
 	SEEDED_SPARE_FOREIGN,
 	/* a spare copy that is dropped is left to the sweep of the next store */
@@ -62,13 +64,17 @@ extern enum seeded_bug seeded_bug;
 
 /* How many schedules did what, for a summary. */
 struct schedule_statistics {
-	uint64_t schedules, cuts, kills, errors, calls, commits, requests, spares;
+	uint64_t schedules, cuts, kills, errors, calls, commits, requests, spares, with_spares,
+		overwrites;
 };
 
 extern struct schedule_statistics schedule_statistics;
 
 /* The name of a process that makes requests. */
 #define SCHEDULE_PROGRAM "program"
+
+/* Requests that each program makes at most. */
+#define SCHEDULE_REQUESTS_MAX 24
 
 /* The home of the store. */
 #define SCHEDULE_HOME "/home"

@@ -10,10 +10,12 @@
 #include "engine/core/request.h"
 #include "engine/store/layer.h"
 #include "engine/store/stock.h"
+#include "kernel.h"
 #include "layers.h"
 #include "schedule.h"
 #include "wrap.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 
@@ -74,6 +76,15 @@ static bool spare_fits(const struct stock_origin *was,
 
 	return seeded_bug == SEEDED_SPARE_STALE ? same
 						: seeded_bug == SEEDED_SPARE_FOREIGN && !same;
+}
+
+/* SEEDED_SPARE_BUFFERED: a name that is taken is, and nothing is put into the tree. */
+WRAP(int, subvol_snapshot, (int dir_fd, const char *name, int source_fd, bool read_only))
+{
+	OUTSIDE(__real_subvol_snapshot(dir_fd, name, source_fd, read_only));
+	if (seeded_bug == SEEDED_SPARE_BUFFERED && kernel_look(dir_fd, name, 0) >= 0)
+		return -EEXIST;
+	return __real_subvol_snapshot(dir_fd, name, source_fd, read_only);
 }
 
 /* clang-format off */

@@ -2,10 +2,11 @@
 /*
  * sim: run schedules in a simulated kernel.
  *
- *	sim --seed N [--count N] [--bug NAME] [--trace]
+ *	sim --seed N [--count N] [--step N] [--bug NAME] [--trace]
  *	sim --bugs
  *
- * Runs the schedules of seed N, N + 1, ... and ends with 1 at the first that fails, which it prints
+ * Runs the schedules of seed N, N + 1, ... (--step 3: N, N + 3, ...; of multiples of 3 four in nine
+ * have spare copies, of others none) and ends with 1 at the first that fails, which it prints
  * with its trace; with 0 when none has failed; with 77 in a sanitized build, where a stack has to
  * be one of the kernel's. --bugs prints the names of the bugs that can be put into the engine.
  */
@@ -26,16 +27,19 @@ static const char *const bug_names[SEEDED_BUGS] = {
 	[SEEDED_COMMIT_IGNORED] = "commit-ignored",
 	[SEEDED_LOSS_IGNORED] = "loss-ignored",
 	[SEEDED_SPARE_STALE] = "spare-stale",
+	[SEEDED_SPARE_BUFFERED] = "spare-buffered",
 	[SEEDED_SPARE_FOREIGN] = "spare-foreign",
 	[SEEDED_SPARE_KEPT] = "spare-kept",
 	[SEEDED_CANCEL_LOST] = "cancel-lost",
 };
 
-static const struct option options[] = {
-	{ "seed", required_argument, NULL, 's' },  { "bugs", no_argument, NULL, 'B' },
-	{ "count", required_argument, NULL, 'c' }, { "bug", required_argument, NULL, 'b' },
-	{ "trace", no_argument, NULL, 't' },       { NULL, 0, NULL, 0 }
-};
+static const struct option options[] = { { "seed", required_argument, NULL, 's' },
+					 { "bugs", no_argument, NULL, 'B' },
+					 { "count", required_argument, NULL, 'c' },
+					 { "bug", required_argument, NULL, 'b' },
+					 { "trace", no_argument, NULL, 't' },
+					 { "step", required_argument, NULL, 'S' },
+					 { NULL, 0, NULL, 0 } };
 
 /* The bug NAME; SEEDED_BUGS: there is none. */
 static enum seeded_bug bug_by_name(const char *name)
@@ -68,7 +72,7 @@ static int fail(uint64_t seed, const char *failure, bool traced)
 int main(int argc, char **argv)
 {
 	const struct schedule_statistics *did = &schedule_statistics;
-	uint64_t seed = 1, count = 1;
+	uint64_t seed = 1, count = 1, step = 1;
 	bool trace = false;
 
 	for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -76,6 +80,8 @@ int main(int argc, char **argv)
 			seed = strtoull(optarg, NULL, 0);
 		else if (option == 'c')
 			count = strtoull(optarg, NULL, 0);
+		else if (option == 'S')
+			step = strtoull(optarg, NULL, 0);
 		else if (option == 'b')
 			seeded_bug = bug_by_name(optarg);
 		else if (option == 't')
@@ -90,15 +96,16 @@ int main(int argc, char **argv)
 	return 77;
 #endif
 	for (uint64_t i = 0; i < count; i++) {
-		const char *failure = schedule_run(seed + i, trace);
+		const char *failure = schedule_run(seed + i * step, trace);
 
 		if (failure)
-			return fail(seed + i, failure, trace);
+			return fail(seed + i * step, failure, trace);
 	}
 	printf("%" PRIu64 " schedules, %" PRIu64 " power cuts, %" PRIu64 " kills, %" PRIu64
 	       " errors on purpose, %" PRIu64 " requests, %" PRIu64 " calls, %" PRIu64
-	       " commits, %" PRIu64 " spare copies taken: nothing found\n",
+	       " commits, %" PRIu64 " with spare copies, %" PRIu64 " taken, %" PRIu64
+	       " overwrites: nothing found\n",
 	       did->schedules, did->cuts, did->kills, did->errors, did->requests, did->calls,
-	       did->commits, did->spares);
+	       did->commits, did->with_spares, did->spares, did->overwrites);
 	return 0;
 }

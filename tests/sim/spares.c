@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "spares.h"
+#include "engine/base/util.h"
 #include "engine/store/stock.h"
+#include "kernel.h"
 #include "layers.h"
 #include "schedule.h"
 #include "tasks.h"
@@ -8,11 +10,14 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 /* Subvolumes that the parent may be one after another, and times that it may be missing. */
 #define STATES_MAX 512
+/* Overwrites in a schedule: four for each request that there may be. */
+#define OVERWRITES_MAX (4 * PROGRAMS_MAX * SCHEDULE_REQUESTS_MAX)
 
 static struct {
 	const char *id;
@@ -21,6 +26,12 @@ static struct {
 	unsigned count;
 	/* Data may be lost: what was written need not be in a snapshot. */
 	bool losses;
+	/* Each overwrite has a number, that it writes; and when it was made, 0: not yet. */
+	uint32_t numbers;
+	unsigned overwrites, when[OVERWRITES_MAX + 1];
+	/* Files stay open. The one that each process overwrites, open for that; -1: none. */
+	bool hold;
+	int pages[SIM_PROCESSES_MAX];
 } spares;
 
 /* The root directory of layer ID in IMAGE; MODEL_NONE: it is missing. */
@@ -41,17 +52,39 @@ static uint64_t spares_bytes(const struct model_image *image, int top, bool writ
 	return !inode ? 0 : written ? inode->disk_size : inode->size;
 }
 
+/* When the file in the layer at TOP of IMAGE was overwritten last; TREE: as far as that tells. */
+static unsigned spares_overwritten(const struct model_image *image, int top, bool tree)
+{
+	const struct model_entry *entry = model_find(image, top, SPARES_PAGE);
+	const struct model_inode *inode = entry ? &image->inodes[entry->inode] : NULL;
+	uint32_t number = 0;
+
+	if (inode)
+		memcpy(&number, tree ? inode->tree : inode->data, sizeof(number));
+	return spares.when[number];
+}
+
 void spares_begin(const char *id)
 {
 	spares.id = id;
 	spares.count = 0;
+	spares.numbers = 0;
+	spares.overwrites = 0;
+	memset(spares.when, 0, sizeof(spares.when));
+	memset(spares.pages, -1, sizeof(spares.pages));
 	spares.losses = model.loss_chance;
+	spares.hold = id && sim_random(2);
 	spares_changed();
 }
 
 const char *spares_parent(void)
 {
 	return spares.id;
+}
+
+bool spares_keep_open(void)
+{
+	return spares.hold;
 }
 
 void spares_changed(void)
@@ -74,7 +107,10 @@ struct spares_birth spares_birth(void)
 	if (top == MODEL_NONE)
 		return birth;
 	birth.parent = model_root_of(top)->id;
-	birth.bytes = spares.losses ? 0 : spares_bytes(&model.now, top, false);
+	if (spares.losses)
+		return birth;
+	birth.bytes = spares_bytes(&model.now, top, false);
+	birth.overwrite = spares_overwritten(&model.now, top, false);
 	return birth;
 }
 
@@ -90,7 +126,7 @@ void spares_check(const struct model_image *image, const char *id, const struct 
 {
 	int top = birth->known ? spares_top(image, id) : MODEL_NONE;
 	uint64_t parent, bytes;
-	unsigned i = birth->since;
+	unsigned i = birth->since, overwrite;
 
 	if (top == MODEL_NONE)
 		return;
@@ -103,6 +139,64 @@ void spares_check(const struct model_image *image, const char *id, const struct 
 	if (parent == birth->parent && bytes < birth->bytes)
 		sim_fail("layer %s has %llu bytes of the %llu that its parent had", id,
 			 (unsigned long long)bytes, (unsigned long long)birth->bytes);
+	overwrite = spares_overwritten(image, top, true);
+	if (parent == birth->parent && overwrite < birth->overwrite)
+		sim_fail("layer %s has overwrite %u of the %u that its parent had", id, overwrite,
+			 birth->overwrite);
+}
+
+/* The file that is overwritten, open: that of the parent as it is, or as it was some time. */
+static int spares_page(void)
+{
+	int *page = &spares.pages[sim.current->process->number - 1], fd;
+	char path[2 * MODEL_NAME_BYTES];
+
+	if (*page >= 0 && sim_random(4))
+		return *page;
+	snprintf(path, sizeof(path), SCHEDULE_HOME "/subvolumes/%s/" SPARES_PAGE, spares.id);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return *page;
+	fd_close(*page);
+	*page = fd;
+	return fd;
+}
+
+/* Overwrite the file, by a call or by a mapping. */
+static void spares_overwrite(void)
+{
+	bool maps = sim_random(2), done;
+	int fd = spares_page();
+	struct stat stat;
+	uint32_t number;
+
+	if (fd < 0 || spares.numbers == OVERWRITES_MAX)
+		return;
+	number = ++spares.numbers;
+	/* A page behind the end of the file cannot be stored to. */
+	if (maps && (fstat(fd, &stat) || stat.st_size < (off_t)sizeof(number)))
+		maps = false;
+	done = maps ? kernel_store(fd, &number, sizeof(number), 0)
+		    : pwrite(fd, &number, sizeof(number), 0) == sizeof(number);
+	if (!done)
+		return;
+	spares.when[number] = ++spares.overwrites;
+	schedule_statistics.overwrites++;
+	sim_trace("overwrite %u, %s", spares.overwrites, maps ? "mapped" : "written");
+	if (sim_random(8) == 0)
+		fsync(fd);
+}
+
+/* Overwrite the file once or twice; the second time a mapped page can be stored to at once. */
+static void spares_overwrite_some(void)
+{
+	int *page = &spares.pages[sim.current->process->number - 1];
+
+	spares_overwrite();
+	if (sim_random(2))
+		spares_overwrite();
+	if (!spares.hold)
+		fd_close(TAKE_FD(*page));
 }
 
 void spares_touch(void)
@@ -111,6 +205,8 @@ void spares_touch(void)
 	struct stat stat;
 	int fd;
 
+	if (sim_random(2))
+		return spares_overwrite_some();
 	snprintf(path, sizeof(path), SCHEDULE_HOME "/subvolumes/%s/" SPARES_FILE, spares.id);
 	sim_trace("%s is changed", path);
 	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
