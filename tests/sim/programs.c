@@ -151,6 +151,9 @@ static void program_submit(struct program *program, unsigned at_once)
 		/* Time passes, in which spare copies are made. */
 		if (spares_parent() && sim_random(2))
 			varve_wait(program->store, 1);
+		/* In a callback. */
+		if (program->closed)
+			break;
 		r = program_request(program);
 		if (r < 0 && !schedule_failed())
 			sim_fail("a request is refused: %d", r);

@@ -74,7 +74,7 @@ static void schedule_choose(bool spares)
 					     .layers = &layers.all[i * LAYERS_OWN],
 					     .left = 1 +
 						     sim_random(spares ? SCHEDULE_REQUESTS_MAX : 6),
-					     .hasty = !spares && sim_random(4) == 0 };
+					     .hasty = sim_random(4) == 0 };
 		calls += 100 + CALLS_PER_REQUEST * program->left;
 		for (unsigned j = 0; j < LAYERS_OWN; j++) {
 			struct layer *layer = &program->layers[j];
