@@ -353,6 +353,14 @@ int qgroup_numbers(const struct fs_handle *fs, uint64_t group, struct qgroup_num
 	return r == -ENOTSUP ? qgroup_numbers_search(fs, group, ret_numbers) : r;
 }
 
+int qgroup_numbers_at_once(const struct fs_handle *fs, uint64_t group,
+			   struct qgroup_numbers *ret_numbers)
+{
+	int r = qgroup_fault(fs);
+
+	return r ? r : qgroup_numbers_search(fs, group, ret_numbers);
+}
+
 int qgroup_limited(const struct fs_handle *fs, uint64_t group, uint64_t bytes)
 {
 	struct qgroup_numbers numbers;

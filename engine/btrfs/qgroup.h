@@ -91,6 +91,13 @@ int qgroup_limit(const struct fs_handle *fs, uint64_t group, uint64_t bytes);
 int qgroup_numbers(const struct fs_handle *fs, uint64_t group, struct qgroup_numbers *ret_numbers);
 
 /*
+ * The same of one moment, from the item of GROUP in the quota tree: qgroup_numbers() reads a file
+ * for each number, and a commit may count between two of them. CAP_SYS_ADMIN.
+ */
+int qgroup_numbers_at_once(const struct fs_handle *fs, uint64_t group,
+			   struct qgroup_numbers *ret_numbers);
+
+/*
  * Does ERROR of a read of quota mean that quota is off, that there is no such group, or that
  * privilege is lacking?
  */

@@ -185,7 +185,8 @@ int groups_suit_snapshot(struct varve_store *store, uint64_t number, const uint6
 		return 0;
 	if (found != 1 || count != 1 || groups[0] != wanted[0] || !qgroup_inherits_group())
 		return -ENOTSUP;
-	r = qgroup_numbers(&store->fs, wanted[0], &numbers);
+	/* Not from two moments: the difference would be what a commit counted between them. */
+	r = qgroup_numbers_at_once(&store->fs, wanted[0], &numbers);
 	if (r)
 		return r;
 	return numbers.referenced == numbers.exclusive ? 0 : -ENOTSUP;
