@@ -4,10 +4,12 @@
 #define VARVE_BASE_UTIL_H
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -102,6 +104,18 @@ static inline bool time_before(time_t seconds, long nanoseconds, const struct ti
 {
 	return seconds < limit->tv_sec ||
 	       (seconds == limit->tv_sec && nanoseconds < limit->tv_nsec);
+}
+
+/* Open the directory NAME in DIR_FD, which is no link: a descriptor or -errno. */
+static inline int open_directory(int dir_fd, const char *name)
+{
+	return RET_NERRNO(openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+}
+
+/* Order pointers to strings bytewise, for qsort() and bsearch(). */
+static inline int string_order(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
 /* Nanoseconds in a millisecond. */

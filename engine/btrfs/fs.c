@@ -50,9 +50,9 @@ static int fs_commit_by_move(int dir_fd, const char *dir, const char *file, bool
 	*ret_made = false;
 	if (mkdirat(dir_fd, dir, 0700) < 0)
 		return negative_errno();
-	from_fd = openat(dir_fd, dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	from_fd = open_directory(dir_fd, dir);
 	if (from_fd < 0)
-		return negative_errno();
+		return from_fd;
 	fd = openat(from_fd, file, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0 || renameat(from_fd, file, dir_fd, file) < 0)
 		return negative_errno();

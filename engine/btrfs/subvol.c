@@ -54,7 +54,7 @@ int subvol_probe_flush(int dir_fd, const char *name)
 	ssize_t written;
 	int r;
 
-	fd = RET_NERRNO(openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+	fd = open_directory(dir_fd, name);
 	if (fd < 0)
 		return fd;
 	file = RET_NERRNO(openat(fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));

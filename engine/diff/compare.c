@@ -552,12 +552,6 @@ static int compare_aside(struct compare_worker *worker)
 	return r;
 }
 
-/* Order names. */
-static int compare_name_order(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 /* Find the names in the current directory that the delta hints at. 0 or -ENOMEM. */
 static int compare_hints(struct compare_worker *worker)
 {
@@ -573,7 +567,7 @@ static int compare_hints(struct compare_worker *worker)
 	for (const struct delta_hint *hint = delta_first(delta, worker->dir->inode); hint;
 	     hint = delta_next(delta, hint))
 		worker->names[i++] = delta->names + hint->name;
-	qsort(worker->names, count, sizeof(*worker->names), compare_name_order);
+	qsort(worker->names, count, sizeof(*worker->names), string_order);
 	worker->names_count = count;
 	worker->next[0] = 0;
 	return 0;

@@ -193,12 +193,6 @@ static int list_search_roots(struct list_op *listing)
 	return r;
 }
 
-/* Compare two names bytewise. */
-static int list_compare(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 /* Collect the names, and sort them, on a lane thread. */
 static int list_names_run(struct call *call)
 {
@@ -210,7 +204,7 @@ static int list_names_run(struct call *call)
 				: list_search(listing);
 
 	if (!r && listing->count)
-		qsort(listing->names, listing->count, sizeof(*listing->names), list_compare);
+		qsort(listing->names, listing->count, sizeof(*listing->names), string_order);
 	return r;
 }
 
@@ -442,7 +436,7 @@ static int list_scan_entry(void *data, const struct dirent64 *entry)
 	if (entry->d_type != DT_REG || !listing->count)
 		return 0;
 	found = bsearch(&name, listing->names, listing->count, sizeof(*listing->names),
-			list_compare);
+			string_order);
 	/* The step may have begun anew. */
 	if (found && list_name_of(*found)->read)
 		return 0;

@@ -359,12 +359,6 @@ static void sweep_forget(struct sweep *sweep)
 	sweep->names_capacity = 0;
 }
 
-/* Compare two names bytewise. */
-static int sweep_compare(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 /*
  * Destroy NAME in `subvolumes`, .varve.OWNER.*, if the owner is gone; or remove it, if it is a
  * stand-in. At an open the names of layers are remembered.
@@ -415,7 +409,7 @@ static int sweep_labels(void *data, const char *name)
 
 	/* To look at each layer takes time: an open looks at those alone whose place was free. */
 	if (sweep->names_count &&
-	    bsearch(&name, sweep->names, sweep->names_count, sizeof(*sweep->names), sweep_compare))
+	    bsearch(&name, sweep->names, sweep->names_count, sizeof(*sweep->names), string_order))
 		return 0;
 	/* Nearly all belong to layers: they are looked at without the lock. */
 	r = record_belongs(store, name, &damaged);
@@ -489,7 +483,7 @@ static int sweep_run(struct call *call)
 		r = sweep_place(sweep, store->layout.subvolumes_fd, LAYER_PLACE,
 				&report->staging_removed, sweep_reserved);
 	if (sweep->names_count)
-		qsort(sweep->names, sweep->names_count, sizeof(*sweep->names), sweep_compare);
+		qsort(sweep->names, sweep->names_count, sizeof(*sweep->names), string_order);
 	if (!r)
 		r = sweep_place(sweep, layout_find(store, LAYOUT_STAGING),
 				layout_name(LAYOUT_STAGING), &report->staging_removed,

@@ -161,9 +161,9 @@ static int layout_owner_try(struct layout *layout, int staging_fd)
 	snprintf(layout->owner, sizeof(layout->owner), "%d-%016" PRIx64, (int)getpid(), random);
 	if (mkdirat(staging_fd, layout->owner, 0700) < 0)
 		return errno == EEXIST ? -EAGAIN : negative_errno();
-	fd = openat(staging_fd, layout->owner, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	fd = open_directory(staging_fd, layout->owner);
 	if (fd < 0)
-		return errno == ENOENT ? -EAGAIN : negative_errno();
+		return fd == -ENOENT ? -EAGAIN : fd;
 	/*
 	 * A sweep may hold the lock until it has removed the directory, which it takes for a
 	 * leftover.
@@ -215,8 +215,7 @@ int layout_slot(struct varve_store *store, unsigned slot)
 	snprintf(name, sizeof(name), "%u", slot);
 	if (mkdirat(owner_fd, name, 0700) < 0 && errno != EEXIST)
 		return negative_errno();
-	return *fd = RET_NERRNO(
-		       openat(owner_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+	return *fd = open_directory(owner_fd, name);
 }
 
 int layout_blame(struct op *op, int result)

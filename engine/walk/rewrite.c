@@ -49,8 +49,7 @@ static int rewrite_open_run(struct call *call)
 	}
 	rewrite->labels = !r;
 	rewrite->op->call.name = "openat";
-	rewrite->fd = RET_NERRNO(openat(rewrite->dir_fd, rewrite->name,
-					O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+	rewrite->fd = open_directory(rewrite->dir_fd, rewrite->name);
 	if (rewrite->fd < 0)
 		return rewrite->fd;
 	r = 0;
