@@ -84,31 +84,19 @@ static void gather_inode(struct gather_run *run, const struct search *search)
 		item->state = ITEM_INODE;
 }
 
-/*
- * Take the attributes in the item that the search is at: several when their names have the same
- * hash.
- */
+/* Take the attributes in the item that the search is at. */
 static void gather_attributes(struct gather_run *run, const struct search *search)
 {
-	struct item *item = run->items[run->at];
-	const char *at = search->item, *end = at + search->header.len;
-	struct btrfs_dir_item head;
+	struct xattrs *xattrs = &run->items[run->at]->xattrs;
+	struct search_attribute at = { 0 };
 
-	item->xattrs.fault = run->gather->fault;
-	while (!run->refused && (size_t)(end - at) >= sizeof(head)) {
-		size_t name, value;
-
-		memcpy(&head, at, sizeof(head));
-		at += sizeof(head);
-		name = le16toh(head.name_len);
-		value = le16toh(head.data_len);
-		run->refused = le64toh(head.transid) > run->gather->generation ||
-			       name + value > (size_t)(end - at) ||
-			       xattrs_add(&item->xattrs, at, name, at + name, value, xattrs_kept) <
-				       0 ||
-			       xattrs_bytes(&item->xattrs) > GATHER_XATTRS_BYTES;
-		at += name + value;
-	}
+	xattrs->fault = run->gather->fault;
+	while (!run->refused && search_attribute(search, &at))
+		run->refused = at.transid > run->gather->generation ||
+			       xattrs_add(xattrs, at.name, at.name_bytes, at.value, at.value_bytes,
+					  xattrs_kept) < 0 ||
+			       xattrs_bytes(xattrs) > GATHER_XATTRS_BYTES;
+	run->refused |= at.end > search->header.len;
 }
 
 /* Take the content in the extent that the search is at. */

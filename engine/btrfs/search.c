@@ -124,6 +124,24 @@ int search_reference(const struct search *search, uint64_t *ret_directory, char 
 	return 0;
 }
 
+bool search_attribute(const struct search *search, struct search_attribute *attribute)
+{
+	size_t left = search->header.len - attribute->end;
+	const char *at = (const char *)search->item + attribute->end;
+	struct btrfs_dir_item item;
+
+	if (left < sizeof(item))
+		return false;
+	memcpy(&item, at, sizeof(item));
+	attribute->name = at + sizeof(item);
+	attribute->name_bytes = le16toh(item.name_len);
+	attribute->value = attribute->name + attribute->name_bytes;
+	attribute->value_bytes = le16toh(item.data_len);
+	attribute->transid = le64toh(item.transid);
+	attribute->end += sizeof(item) + attribute->name_bytes + attribute->value_bytes;
+	return attribute->end <= search->header.len;
+}
+
 void search_end(struct search *search)
 {
 	free(search->args);

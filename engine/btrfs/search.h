@@ -50,6 +50,22 @@ int search_next(struct search *search);
  */
 int search_reference(const struct search *search, uint64_t *ret_directory, char *ret_name);
 
+/* An attribute in an XATTR_ITEM; neither end is marked by a NUL. */
+struct search_attribute {
+	const char *name, *value;
+	size_t name_bytes, value_bytes;
+	/* The transaction that wrote it. */
+	uint64_t transid;
+	/* Where it ends in the item; more than the item has when it is damaged. */
+	size_t end;
+};
+
+/*
+ * Go to the next attribute in the current item, an XATTR_ITEM: names with the same hash share one.
+ * ATTRIBUTE is all 0 at first. False at the end, or at one that is not inside of the item.
+ */
+bool search_attribute(const struct search *search, struct search_attribute *attribute);
+
 /* Free SEARCH; harmless after search_begin() has failed. */
 void search_end(struct search *search);
 

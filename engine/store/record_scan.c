@@ -3,7 +3,6 @@
 #include "engine/btrfs/search.h"
 #include "engine/btrfs/subvol.h"
 
-#include <endian.h>
 #include <string.h>
 
 int record_scan_add(struct record_scan *scan, struct fault *fault, uint64_t inode, void *of)
@@ -29,29 +28,16 @@ static int record_scan_compare(const void *a, const void *b)
 	return (left->inode > right->inode) - (left->inode < right->inode);
 }
 
-/*
- * Find the first chunk of a record in the current item: its bytes, and their number; NULL: there is
- * none. Names with the same hash share an item.
- */
-static const unsigned char *record_scan_chunk(const struct search *search, size_t *ret_count)
+/* Find the first chunk of a record in the current item: its bytes, and their number; or NULL. */
+static const void *record_scan_chunk(const struct search *search, size_t *ret_count)
 {
-	const unsigned char *at = search->item, *end = at + search->header.len;
-	struct btrfs_dir_item item;
+	struct search_attribute at = { 0 };
 
-	while ((size_t)(end - at) >= sizeof(item)) {
-		size_t name, data;
-
-		memcpy(&item, at, sizeof(item));
-		at += sizeof(item);
-		name = le16toh(item.name_len);
-		data = le16toh(item.data_len);
-		if (name + data > (size_t)(end - at))
-			return NULL;
-		*ret_count = data;
-		if (name == strlen(RECORD_ATTRIBUTE_FIRST) &&
-		    !memcmp(at, RECORD_ATTRIBUTE_FIRST, name))
-			return at + name;
-		at += name + data;
+	while (search_attribute(search, &at)) {
+		*ret_count = at.value_bytes;
+		if (at.name_bytes == strlen(RECORD_ATTRIBUTE_FIRST) &&
+		    !memcmp(at.name, RECORD_ATTRIBUTE_FIRST, at.name_bytes))
+			return at.value;
 	}
 	return NULL;
 }
@@ -72,7 +58,7 @@ static int record_scan_search(struct record_reader *reader, uint64_t tree,
 			     BTRFS_XATTR_ITEM_KEY, BTRFS_XATTR_ITEM_KEY, 0);
 
 	while (!r && (r = search_next(&search)) > 0) {
-		const unsigned char *content;
+		const void *content;
 		struct record *record;
 		size_t count;
 

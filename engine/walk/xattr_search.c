@@ -2,7 +2,6 @@
 #include "engine/walk/xattr_search.h"
 #include "engine/btrfs/search.h"
 
-#include <endian.h>
 #include <string.h>
 #include <time.h>
 
@@ -49,30 +48,16 @@ static bool xattr_search_named(const struct xattr_search *xattr_search, const ch
 	return false;
 }
 
-/*
- * Is one of the attributes in the current item one that is looked for? Names with the same hash
- * share an item.
- */
+/* Is one of the attributes in the current item one that is looked for? */
 static bool xattr_search_item(const struct xattr_search *xattr_search, const struct search *search)
 {
-	const char *at = search->item, *end = at + search->header.len;
-	struct btrfs_dir_item item;
+	struct search_attribute at = { 0 };
 
-	while ((size_t)(end - at) >= sizeof(item)) {
-		size_t name, data;
-
-		memcpy(&item, at, sizeof(item));
-		at += sizeof(item);
-		name = le16toh(item.name_len);
-		data = le16toh(item.data_len);
-		if (name + data > (size_t)(end - at))
-			return false;
-		if (xattr_search_named(xattr_search, at, name))
+	while (search_attribute(search, &at))
+		if (xattr_search_named(xattr_search, at.name, at.name_bytes))
 			return !xattr_search->value ||
-			       (data == xattr_search->size &&
-				!memcmp(at + name, xattr_search->value, data));
-		at += name + data;
-	}
+			       (at.value_bytes == xattr_search->size &&
+				!memcmp(at.value, xattr_search->value, at.value_bytes));
 	return false;
 }
 
