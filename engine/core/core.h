@@ -164,6 +164,8 @@ struct op {
 	 * sets this.
 	 */
 	bool begun;
+	/* workers_admit() has let it walk; workers_leave() is due. */
+	bool admitted;
 	/* Began; ended (kept to assert that it ends once). */
 	bool started, ended;
 	/* Locks of ids that are not granted yet. */

@@ -105,8 +105,6 @@ struct create {
 	uint64_t begun_ns;
 	/* Its labels and its record, of the whole batch, which the first one frees; NULL: none. */
 	struct record *record;
-	/* workers_admit() has let it walk; workers_leave() is due. */
-	bool admitted;
 	/* It counts among those that the cleaner knows to be in the making. */
 	bool making;
 	/*
@@ -313,7 +311,7 @@ static int create_dress_staged(struct create *create, int dir_fd, const char *na
 	_cleanup_close_ int fd = -EBADF;
 
 	create->op.call.name = "openat";
-	fd = RET_NERRNO(openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+	fd = open_directory(dir_fd, name);
 	if (fd < 0)
 		return fd;
 	create->op.call.name = "fchmod";
@@ -477,7 +475,7 @@ static int create_check_limit(struct create *create, int dir_fd, const char *nam
 	    (mode != VARVE_QUOTA_FULL || !create->source || !store->layout.privileged))
 		return 0;
 	create->op.call.name = "openat";
-	fd = RET_NERRNO(openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+	fd = open_directory(dir_fd, name);
 	if (fd < 0)
 		return fd;
 	create->op.call.name = "BTRFS_IOC_INO_LOOKUP";
@@ -517,7 +515,7 @@ static int create_identify(struct create *create, int dir_fd, const char *name)
 	if (!create->record)
 		return 0;
 	create->op.call.name = "openat";
-	fd = RET_NERRNO(openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+	fd = open_directory(dir_fd, name);
 	if (fd < 0)
 		return fd;
 	create->op.call.name = "BTRFS_IOC_GET_SUBVOL_INFO";
@@ -737,13 +735,10 @@ static int create_unpack_run(struct call *call)
 	struct op *op = container_of(call, struct op, call);
 	struct create *create = create_of(op);
 	char buffer[VARVE_ID_MAX + 1];
-	_cleanup_close_ int fd = openat(create_staging_fd(create),
-					create_staging_name(create, buffer),
-					O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	_cleanup_close_ int fd = open_directory(create_staging_fd(create),
+						create_staging_name(create, buffer));
 
-	if (fd < 0)
-		return negative_errno();
-	return unpack_run(create->unpack, op, fd);
+	return fd < 0 ? fd : unpack_run(create->unpack, op, fd);
 }
 
 /* Stop waiting for the bytes of the archive. */
@@ -767,28 +762,7 @@ static int create_unpacked(struct op *op, int result)
 	return result < 0 ? result : create_rewriting(create_of(op));
 }
 
-/* ---- TURN, REWRITE --------------------------------------------------------------------------- */
-
-static int create_turn_come(struct op *op, int result)
-{
-	create_of(op)->admitted = true;
-	return CREATE_REWRITE;
-}
-
-static int create_turn(struct op *op)
-{
-	int r = workers_admit(op);
-
-	return r ? r : create_turn_come(op, 0);
-}
-
-/* Let the next walk begin, if this one was admitted. */
-static void create_leave(struct create *create)
-{
-	if (create->admitted)
-		workers_leave(&create->op);
-	create->admitted = false;
-}
+/* ---- REWRITE --------------------------------------------------------------------------------- */
 
 /* Get the report of REQUEST: what could not be kept. */
 static struct skipped *create_report(struct request *request)
@@ -810,7 +784,7 @@ static int create_rewrite(struct op *op)
 
 static int create_rewritten(struct op *op, int result)
 {
-	create_leave(create_of(op));
+	workers_leave(op);
 	return result < 0 ? result : create_complete(create_of(op));
 }
 
@@ -827,8 +801,7 @@ static int create_seal(struct create *create)
 	/* It commits. */
 	size_record_leave(op_store(&create->op));
 	create->op.call.name = "openat";
-	fd = RET_NERRNO(openat(create_staging_fd(create), create_staging_name(create, buffer),
-			       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+	fd = open_directory(create_staging_fd(create), create_staging_name(create, buffer));
 	create->op.call.name = "BTRFS_IOC_SUBVOL_SETFLAGS";
 	return fd < 0 ? fd : subvol_set_read_only(fd, true);
 }
@@ -972,7 +945,7 @@ static int create_undo_work(struct op *op)
 
 static int create_undo(struct op *op)
 {
-	create_leave(create_of(op));
+	workers_leave(op);
 	if (!create_of(op)->staged)
 		return OP_END;
 	op->work = create_undo_work;
@@ -991,7 +964,7 @@ static const struct op_step create_steps[CREATE_STATES] = {
 	[CREATE_TAKE] = { "TAKE", create_take, create_taken, true },
 	[CREATE_STAGE] = { "STAGE", create_stage, create_stage_done, true },
 	[CREATE_UNPACK] = { "UNPACK", create_unpack, create_unpacked, true },
-	[CREATE_TURN] = { "TURN", create_turn, create_turn_come },
+	[CREATE_TURN] = { "TURN", workers_admit, NULL },
 	[CREATE_REWRITE] = { "REWRITE", create_rewrite, create_rewritten, true },
 	[CREATE_FLUSH] = { "FLUSH", commit_flush, NULL },
 	[CREATE_PUBLISH] = { "PUBLISH", create_publish, create_publish_done },

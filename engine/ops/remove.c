@@ -100,11 +100,8 @@ struct remove {
 	char *swap;
 	/* What could not be restored; NULL: nothing. */
 	const char *lost;
-	/*
-	 * We may not destroy it, so it is emptied; let in by workers_admit(); unlinking has begun;
-	 * it is gone.
-	 */
-	bool denied, admitted, emptying, gone;
+	/* We may not destroy it, so it is emptied; unlinking has begun; it is gone. */
+	bool denied, emptying, gone;
 	/*
 	 * What empties it, on the heap; its root directory, and what the clone of that lives by
 	 * (mounts_clone()).
@@ -490,28 +487,7 @@ static int remove_nested_done(struct op *op, int result)
 	return result < 0 ? result : remove_gone(op);
 }
 
-/* ---- TURN, EMPTY ----------------------------------------------------------------------------- */
-
-static int remove_admitted(struct op *op, int result)
-{
-	remove_of(op)->admitted = true;
-	return REMOVE_EMPTY;
-}
-
-static int remove_turn(struct op *op)
-{
-	int r = workers_admit(op);
-
-	return r ? r : remove_admitted(op, 0);
-}
-
-/* Let the next walk begin, if this one was admitted. */
-static void remove_leave(struct remove *remove)
-{
-	if (remove->admitted)
-		workers_leave(&remove->op);
-	remove->admitted = false;
-}
+/* ---- EMPTY ----------------------------------------------------------------------------------- */
 
 /*
  * Make the layer writable, and destroy it; where that is still denied, prepare the walk that
@@ -605,7 +581,7 @@ static int remove_empty_done(struct op *op, int result)
 		job_start(&walk->job);
 		return OP_WAIT;
 	}
-	remove_leave(remove);
+	workers_leave(op);
 	if (result < 0)
 		return result;
 	if (!remove->gone) {
@@ -678,7 +654,7 @@ static int remove_undo(struct op *op)
 {
 	struct remove *remove = remove_of(op);
 
-	remove_leave(remove);
+	workers_leave(op);
 	/* DURABLE has failed: there is nothing to put back. */
 	if (remove->gone)
 		return OP_END;
@@ -707,7 +683,7 @@ static const struct op_step remove_steps[REMOVE_STATES] = {
 	[REMOVE_COLLECT] = { "COLLECT", remove_collect, remove_collected, true },
 	[REMOVE_MOVE] = { "MOVE", remove_move, remove_moved, true },
 	[REMOVE_NESTED] = { "NESTED", remove_nested, remove_nested_done, true },
-	[REMOVE_TURN] = { "TURN", remove_turn, remove_admitted },
+	[REMOVE_TURN] = { "TURN", workers_admit, NULL },
 	[REMOVE_EMPTY] = { "EMPTY", remove_empty, remove_empty_done, true },
 	[REMOVE_DURABLE] = { "DURABLE", commit_names, NULL },
 	[REMOVE_UNDO] = { "UNDO", remove_undo, remove_undone },

@@ -30,8 +30,6 @@ enum usage_state { USAGE_ADMIT, USAGE_OPEN, USAGE_COUNT, USAGE_LEAVE, USAGE_STAT
 struct usage {
 	struct op op;
 	uint64_t flags;
-	/* workers_admit() has let it walk; workers_leave() is due. */
-	bool admitted;
 	/* The layer, and what keeps its clone. */
 	int fd, tree_fd;
 	/* FD is in a clone of its mount, where nothing is mounted. */
@@ -48,28 +46,7 @@ static struct usage *usage_of(struct op *op)
 	return container_of(op, struct usage, op);
 }
 
-/* Let the next walk in, if this one was admitted. */
-static void usage_leave(struct usage *usage)
-{
-	if (usage->admitted)
-		workers_leave(&usage->op);
-	usage->admitted = false;
-}
-
-/* ---- ADMIT, OPEN ----------------------------------------------------------------------------- */
-
-static int usage_admitted(struct op *op, int result)
-{
-	usage_of(op)->admitted = true;
-	return USAGE_OPEN;
-}
-
-static int usage_admit(struct op *op)
-{
-	int r = workers_admit(op);
-
-	return r ? r : usage_admitted(op, 0);
-}
+/* ---- OPEN ------------------------------------------------------------------------------------ */
 
 /* Prepare the search for subvolume NUMBER. */
 static int usage_open_search(struct usage *usage, uint64_t number)
@@ -252,23 +229,14 @@ static int usage_count(struct op *op)
 
 static int usage_counted(struct op *op, int result)
 {
-	if (result < 0)
-		return result;
-	usage_leave(usage_of(op));
-	return OP_END;
-}
-
-static int usage_leave_step(struct op *op)
-{
-	usage_leave(usage_of(op));
-	return OP_END;
+	return result < 0 ? result : workers_leave(op);
 }
 
 static const struct op_step usage_steps[USAGE_STATES] = {
-	[USAGE_ADMIT] = { "ADMIT", usage_admit, usage_admitted },
+	[USAGE_ADMIT] = { "ADMIT", workers_admit, NULL },
 	[USAGE_OPEN] = { "OPEN", usage_open, usage_opened, true },
 	[USAGE_COUNT] = { "COUNT", usage_count, usage_counted },
-	[USAGE_LEAVE] = { "LEAVE", usage_leave_step, NULL },
+	[USAGE_LEAVE] = { "LEAVE", workers_leave, NULL },
 };
 
 static void usage_result(struct request *request, struct varve_result *result)

@@ -44,8 +44,8 @@ enum usage_delta_state {
 struct usage_delta {
 	struct op op;
 	uint64_t flags;
-	/* The trees are searched; workers_admit() has let a walk in, workers_leave() is due. */
-	bool search, admitted;
+	/* The trees are searched. */
+	bool search;
 	/* The parent's root directory and the layer's; what keeps their clones. */
 	int fds[2], trees[2];
 	struct btrfs_ioctl_get_subvol_info_args info;
@@ -70,33 +70,15 @@ static void usage_delta_close(struct op *op)
 	}
 }
 
-/* Let the next walk in, if this one was admitted. */
-static void usage_delta_leave(struct usage_delta *usage)
-{
-	if (usage->admitted)
-		workers_leave(&usage->op);
-	usage->admitted = false;
-}
-
 /* ---- ADMIT, FLUSH, OPEN ---------------------------------------------------------------------- */
-
-static int usage_delta_admitted(struct op *op, int result)
-{
-	usage_delta_of(op)->admitted = true;
-	return USAGE_DELTA_FLUSH;
-}
 
 static int usage_delta_admit(struct op *op)
 {
 	struct usage_delta *usage = usage_delta_of(op);
-	int r;
 
 	usage->search = !(usage->flags & VARVE_USAGE_WALK) &&
 			(usage->flags & VARVE_USAGE_SEARCH || op_store(op)->layout.privileged);
-	if (usage->search)
-		return USAGE_DELTA_FLUSH;
-	r = workers_admit(op);
-	return r ? r : usage_delta_admitted(op, 0);
+	return usage->search ? USAGE_DELTA_FLUSH : workers_admit(op);
 }
 
 static int usage_delta_flush(struct op *op)
@@ -322,25 +304,16 @@ static int usage_delta_walked(struct op *op, int result)
 	}
 	if (result == -EBUSY)
 		op->detail = "a process holds a lease on the file";
-	if (result < 0)
-		return result;
-	usage_delta_leave(usage);
-	return OP_END;
-}
-
-static int usage_delta_leave_step(struct op *op)
-{
-	usage_delta_leave(usage_delta_of(op));
-	return OP_END;
+	return result < 0 ? result : workers_leave(op);
 }
 
 static const struct op_step usage_delta_steps[USAGE_DELTA_STATES] = {
-	[USAGE_DELTA_ADMIT] = { "ADMIT", usage_delta_admit, usage_delta_admitted },
+	[USAGE_DELTA_ADMIT] = { "ADMIT", usage_delta_admit, NULL },
 	[USAGE_DELTA_FLUSH] = { "FLUSH", usage_delta_flush, NULL },
 	[USAGE_DELTA_OPEN] = { "OPEN", usage_delta_open, usage_delta_opened, true },
 	[USAGE_DELTA_SEARCH] = { "SEARCH", usage_delta_search, usage_delta_searched },
 	[USAGE_DELTA_WALK] = { "WALK", usage_delta_walk, usage_delta_walked, true },
-	[USAGE_DELTA_LEAVE] = { "LEAVE", usage_delta_leave_step, NULL },
+	[USAGE_DELTA_LEAVE] = { "LEAVE", workers_leave, NULL },
 };
 
 static void usage_delta_result(struct request *request, struct varve_result *result)

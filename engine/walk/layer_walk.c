@@ -23,27 +23,6 @@ void layer_walk_blame(struct op *op, const struct walk *walk, int result)
 		op->detail = IDRANGE_OUTSIDE;
 }
 
-/* Let the next walk be admitted. */
-static void layer_walk_leave(struct layer_walk *layer)
-{
-	if (layer->admitted)
-		workers_leave(&layer->op);
-	layer->admitted = false;
-}
-
-static int layer_walk_admitted(struct op *op, int result)
-{
-	layer_walk_of(op)->admitted = true;
-	return LAYER_WALK_OPEN;
-}
-
-static int layer_walk_admit(struct op *op)
-{
-	int r = workers_admit(op);
-
-	return r ? r : layer_walk_admitted(op, 0);
-}
-
 /* Open, prove, prepare. Lane thread. */
 static int layer_walk_open_run(struct call *call)
 {
@@ -106,7 +85,7 @@ static void layer_walk_walked(struct walk *walk, int result)
 /* Everything is changed: make it durable where the request asks for that. */
 static int layer_walk_over(struct op *op)
 {
-	layer_walk_leave(layer_walk_of(op));
+	workers_leave(op);
 	return op->request->durable ? LAYER_WALK_DURABLE : OP_END;
 }
 
@@ -209,19 +188,13 @@ static int layer_walk_rested(struct op *op, int result)
 	return -EBUSY;
 }
 
-static int layer_walk_leave_step(struct op *op)
-{
-	layer_walk_leave(layer_walk_of(op));
-	return OP_END;
-}
-
 const struct op_step layer_walk_steps[LAYER_WALK_STATES] = {
-	[LAYER_WALK_ADMIT] = { "ADMIT", layer_walk_admit, layer_walk_admitted },
+	[LAYER_WALK_ADMIT] = { "ADMIT", workers_admit, NULL },
 	[LAYER_WALK_OPEN] = { "OPEN", layer_walk_open, layer_walk_opened, true },
 	[LAYER_WALK_WALK] = { "WALK", layer_walk_walk, layer_walk_done },
 	[LAYER_WALK_REST] = { "REST", layer_walk_rest, layer_walk_rested },
 	[LAYER_WALK_DURABLE] = { "DURABLE", commit_metadata, NULL },
-	[LAYER_WALK_LEAVE] = { "LEAVE", layer_walk_leave_step, NULL },
+	[LAYER_WALK_LEAVE] = { "LEAVE", workers_leave, NULL },
 };
 
 void layer_walk_setup(struct op *op, const char *id,

@@ -32,8 +32,6 @@ enum layer_walk_state {
 
 struct layer_walk {
 	struct op op;
-	/* Let in by workers_admit(). */
-	bool admitted;
 	/* The layer's root directory, and the descriptor that keeps its clone (mounts_clone()). */
 	int fd, tree_fd;
 	/*

@@ -119,6 +119,7 @@ static bool workers_let_in(struct workers *workers, struct op *op)
 	else
 		return false;
 	workers->admitted++;
+	op->admitted = true;
 	return true;
 }
 
@@ -127,18 +128,21 @@ int workers_admit(struct op *op)
 	struct workers *workers = op_store(op)->workers;
 
 	if (list_empty(&workers->waiting) && workers_let_in(workers, op))
-		return 0;
+		return (int)op->state + 1;
 	op->withdraw = workers_withdraw;
 	fds_idle(op, true);
 	list_append(&workers->waiting, &op->link);
 	return OP_WAIT;
 }
 
-void workers_leave(struct op *op)
+int workers_leave(struct op *op)
 {
 	struct workers *workers = op_store(op)->workers;
 	struct list next = LIST_INIT(next), *link;
 
+	if (!op->admitted)
+		return OP_END;
+	op->admitted = false;
 	workers->admitted--;
 	fds_shrink(op);
 	while (!list_empty(&workers->waiting) &&
@@ -149,6 +153,7 @@ void workers_leave(struct op *op)
 	}
 	while ((link = list_pop(&next)))
 		op_done(list_entry(link, struct op, link), 0);
+	return OP_END;
 }
 
 /* ---- slices ---------------------------------------------------------------------------------- */

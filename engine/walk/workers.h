@@ -93,7 +93,7 @@ struct job {
 /* Give STORE its workers; 0 or -ENOMEM. */
 int workers_init(struct varve_store *store);
 
-/* May OP start a job? 0, or OP_WAIT: it may when its step is done. Reactor. */
+/* A whole step, without a done(), which ends when OP may start a job. Reactor. */
 int workers_admit(struct op *op);
 
 /*
@@ -102,8 +102,8 @@ int workers_admit(struct op *op);
  */
 bool workers_tight(const struct varve_store *store);
 
-/* The job of OP, which was admitted, is over. Reactor. */
-void workers_leave(struct op *op);
+/* Also a step: the job of OP is over, if it was admitted. Admits the next. OP_END. Reactor. */
+int workers_leave(struct op *op);
 
 /* Start JOB, whose class, store, cancelled and width_max (0: no bound) are set. Reactor. */
 void job_start(struct job *job);
