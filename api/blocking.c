@@ -302,25 +302,27 @@ static int blocking_begin(struct varve_store *store, const struct blocking *bloc
 }
 
 /*
- * The body of a twin: SUBMISSION, an expression that submits with blocking_done, &blocking and
- * &request as its last three arguments, and the wait for it.
+ * The body of a twin, which has an argument `ret_failure`: SUBMISSION, an expression that submits
+ * with BLOCKING_LAST, and the wait for it. The other outputs follow, as `.ret_path = ret_path`.
  */
-#define BLOCKING(store, ret_failure, submission)                                     \
-	({                                                                           \
-		varve_request request = 0;                                           \
-		int r_ = blocking_begin((store), &blocking);                         \
-		if (!r_) {                                                           \
-			int submitted_ = (submission);                               \
-			r_ = blocking_wait((store), &blocking, submitted_, request); \
-		}                                                                    \
-		r_;                                                                  \
+#define BLOCKING(store, submission, ...)                                                \
+	({                                                                              \
+		struct blocking blocking = { .ret_failure = ret_failure, __VA_ARGS__ }; \
+		varve_request request = 0;                                              \
+		int r_ = blocking_begin((store), &blocking);                            \
+		if (!r_) {                                                              \
+			int submitted_ = (submission);                                  \
+			r_ = blocking_wait((store), &blocking, submitted_, request);    \
+		}                                                                       \
+		r_;                                                                     \
 	})
+
+/* The last arguments of a submission. */
+#define BLOCKING_LAST blocking_done, &blocking, &request
 
 int varve_noop_wait(struct varve_store *store, struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure };
-
-	return BLOCKING(store, ret_failure, varve_noop(store, blocking_done, &blocking, &request));
+	return BLOCKING(store, varve_noop(store, BLOCKING_LAST));
 }
 
 int varve_layer_create_wait(struct varve_store *store, const char *id,
@@ -334,28 +336,19 @@ int varve_layer_create_apply_wait(struct varve_store *store, const char *id,
 				  const struct varve_create_options *options, uint64_t *ret_bytes,
 				  uint64_t *ret_skipped, struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure,
-				     .ret_bytes = ret_bytes,
-				     .ret_skipped = ret_skipped,
-				     .ret_records = blocking_create_records(options),
-				     .ret_digests = blocking_create_digests(options) };
-
-	return BLOCKING(store, ret_failure,
-			varve_layer_create(store, id, options, blocking_done, &blocking, &request));
+	return BLOCKING(store, varve_layer_create(store, id, options, BLOCKING_LAST),
+			.ret_bytes = ret_bytes, .ret_skipped = ret_skipped,
+			.ret_records = blocking_create_records(options),
+			.ret_digests = blocking_create_digests(options));
 }
 
 int varve_layer_create_batch_wait(struct varve_store *store, const char *const *ids, size_t count,
 				  const struct varve_create_options *options, int *ret_errors,
 				  struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure,
-				     .ret_errors = ret_errors,
-				     .ret_records = blocking_create_records(options),
-				     .ret_digests = blocking_create_digests(options) };
-
-	return BLOCKING(store, ret_failure,
-			varve_layer_create_batch(store, ids, count, options, blocking_done,
-						 &blocking, &request));
+	return BLOCKING(store, varve_layer_create_batch(store, ids, count, options, BLOCKING_LAST),
+			.ret_errors = ret_errors, .ret_records = blocking_create_records(options),
+			.ret_digests = blocking_create_digests(options));
 }
 
 int varve_layer_remove_wait(struct varve_store *store, const char *id, uint64_t flags,
@@ -368,62 +361,44 @@ int varve_layer_remove_batch_wait(struct varve_store *store, const char *const *
 				  uint64_t flags, int *ret_errors,
 				  struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure, .ret_errors = ret_errors };
-
-	return BLOCKING(store, ret_failure,
-			varve_layer_remove_batch(store, ids, count, flags, blocking_done, &blocking,
-						 &request));
+	return BLOCKING(store, varve_layer_remove_batch(store, ids, count, flags, BLOCKING_LAST),
+			.ret_errors = ret_errors);
 }
 
 int varve_layer_get_wait(struct varve_store *store, const char *id, const char *const *options,
 			 char **ret_path, struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure, .ret_path = ret_path };
-
-	return BLOCKING(store, ret_failure,
-			varve_layer_get(store, id, options, blocking_done, &blocking, &request));
+	return BLOCKING(store, varve_layer_get(store, id, options, BLOCKING_LAST),
+			.ret_path = ret_path);
 }
 
 int varve_layer_open_wait(struct varve_store *store, const char *id, uint64_t flags,
 			  int *ret_descriptor, struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure, .ret_descriptor = ret_descriptor };
-
-	return BLOCKING(store, ret_failure,
-			varve_layer_open(store, id, flags, blocking_done, &blocking, &request));
+	return BLOCKING(store, varve_layer_open(store, id, flags, BLOCKING_LAST),
+			.ret_descriptor = ret_descriptor);
 }
 
 int varve_layer_exists_wait(struct varve_store *store, const char *id, bool *ret_exists,
 			    struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure, .ret_exists = ret_exists };
-
-	return BLOCKING(store, ret_failure,
-			varve_layer_exists(store, id, blocking_done, &blocking, &request));
+	return BLOCKING(store, varve_layer_exists(store, id, BLOCKING_LAST),
+			.ret_exists = ret_exists);
 }
 
 int varve_layer_list_wait(struct varve_store *store, char ***ret_ids, size_t *ret_count,
 			  struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure,
-				     .ret_ids = ret_ids,
-				     .ret_count = ret_count };
-
-	return BLOCKING(store, ret_failure,
-			varve_layer_list(store, blocking_done, &blocking, &request));
+	return BLOCKING(store, varve_layer_list(store, BLOCKING_LAST), .ret_ids = ret_ids,
+			.ret_count = ret_count);
 }
 
 int varve_layer_find_wait(struct varve_store *store, const struct varve_find_options *options,
 			  char ***ret_ids, struct varve_layer_record ***ret_records,
 			  size_t *ret_count, struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure,
-				     .ret_ids = ret_ids,
-				     .ret_layer_records = ret_records,
-				     .ret_count = ret_count };
-
-	return BLOCKING(store, ret_failure,
-			varve_layer_find(store, options, blocking_done, &blocking, &request));
+	return BLOCKING(store, varve_layer_find(store, options, BLOCKING_LAST), .ret_ids = ret_ids,
+			.ret_layer_records = ret_records, .ret_count = ret_count);
 }
 
 int varve_layer_label_wait(struct varve_store *store, const char *id,
@@ -431,29 +406,22 @@ int varve_layer_label_wait(struct varve_store *store, const char *id,
 			   struct varve_layer_record **ret_record,
 			   struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure, .ret_record = ret_record };
-
-	return BLOCKING(store, ret_failure,
-			varve_layer_label(store, id, options, blocking_done, &blocking, &request));
+	return BLOCKING(store, varve_layer_label(store, id, options, BLOCKING_LAST),
+			.ret_record = ret_record);
 }
 
 int varve_layer_record_wait(struct varve_store *store, const char *id,
 			    struct varve_layer_record **ret_record,
 			    struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure, .ret_record = ret_record };
-
-	return BLOCKING(store, ret_failure,
-			varve_layer_record(store, id, blocking_done, &blocking, &request));
+	return BLOCKING(store, varve_layer_record(store, id, BLOCKING_LAST),
+			.ret_record = ret_record);
 }
 
 int varve_layer_info_wait(struct varve_store *store, const char *id,
 			  struct varve_layer_info *ret_info, struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure, .ret_info = ret_info };
-
-	return BLOCKING(store, ret_failure,
-			varve_layer_info(store, id, blocking_done, &blocking, &request));
+	return BLOCKING(store, varve_layer_info(store, id, BLOCKING_LAST), .ret_info = ret_info);
 }
 
 int varve_layer_changes_wait(struct varve_store *store, const char *id,
@@ -461,219 +429,146 @@ int varve_layer_changes_wait(struct varve_store *store, const char *id,
 			     struct varve_change **ret_changes, size_t *ret_count,
 			     struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure,
-				     .ret_changes = ret_changes,
-				     .ret_changes_count = ret_count };
-
-	return BLOCKING(store, ret_failure,
-			layer_changes(store, id, options, true,
-				      &(struct submit){ blocking_done, &blocking, &request }));
+	return BLOCKING(store,
+			layer_changes(store, id, options, true, &(struct submit){ BLOCKING_LAST }),
+			.ret_changes = ret_changes, .ret_changes_count = ret_count);
 }
 
 int varve_layer_usage_wait(struct varve_store *store, const char *id, uint64_t flags,
 			   struct varve_layer_usage *ret_usage, struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure, .ret_usage = ret_usage };
-
-	return BLOCKING(store, ret_failure,
-			varve_layer_usage(store, id, flags, blocking_done, &blocking, &request));
+	return BLOCKING(store, varve_layer_usage(store, id, flags, BLOCKING_LAST),
+			.ret_usage = ret_usage);
 }
 
 int varve_layer_chown_wait(struct varve_store *store, const char *id,
 			   const struct varve_chown_options *options,
 			   struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure,
-				     .ret_records = BLOCKING_RECORDS(options) };
-
-	return BLOCKING(store, ret_failure,
-			varve_layer_chown(store, id, options, blocking_done, &blocking, &request));
+	return BLOCKING(store, varve_layer_chown(store, id, options, BLOCKING_LAST),
+			.ret_records = BLOCKING_RECORDS(options));
 }
 
 int varve_layer_freeze_wait(struct varve_store *store, const char *id, uint64_t flags,
 			    struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure };
-
-	return BLOCKING(store, ret_failure,
-			varve_layer_freeze(store, id, flags, blocking_done, &blocking, &request));
+	return BLOCKING(store, varve_layer_freeze(store, id, flags, BLOCKING_LAST));
 }
 
 int varve_layer_flush_wait(struct varve_store *store, const char *id, uint64_t flags,
 			   struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure };
-
-	return BLOCKING(store, ret_failure,
-			varve_layer_flush(store, id, flags, blocking_done, &blocking, &request));
+	return BLOCKING(store, varve_layer_flush(store, id, flags, BLOCKING_LAST));
 }
 
 int varve_layer_rename_wait(struct varve_store *store, const char *id, const char *new_id,
 			    uint64_t flags, struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure };
-
-	return BLOCKING(store, ret_failure,
-			varve_layer_rename(store, id, new_id, flags, blocking_done, &blocking,
-					   &request));
+	return BLOCKING(store, varve_layer_rename(store, id, new_id, flags, BLOCKING_LAST));
 }
 
 int varve_layer_adopt_wait(struct varve_store *store, const char *id, uint64_t flags,
 			   struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure };
-
-	return BLOCKING(store, ret_failure,
-			varve_layer_adopt(store, id, flags, blocking_done, &blocking, &request));
+	return BLOCKING(store, varve_layer_adopt(store, id, flags, BLOCKING_LAST));
 }
 
 int varve_layer_relabel_wait(struct varve_store *store, const char *id, const char *label,
 			     uint64_t flags, struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure };
-
-	return BLOCKING(store, ret_failure,
-			varve_layer_relabel(store, id, label, flags, blocking_done, &blocking,
-					    &request));
+	return BLOCKING(store, varve_layer_relabel(store, id, label, flags, BLOCKING_LAST));
 }
 
 int varve_layer_diff_wait(struct varve_store *store, const char *id,
 			  const struct varve_diff_options *options, int fd, uint64_t *ret_bytes,
 			  uint64_t *ret_skipped, struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure,
-				     .ret_bytes = ret_bytes,
-				     .ret_skipped = ret_skipped,
-				     .ret_records = BLOCKING_RECORDS(options),
-				     .ret_digests = BLOCKING_DIGESTS(options) };
-
-	return BLOCKING(store, ret_failure,
-			varve_layer_diff(store, id, options, fd, blocking_done, &blocking,
-					 &request));
+	return BLOCKING(store, varve_layer_diff(store, id, options, fd, BLOCKING_LAST),
+			.ret_bytes = ret_bytes, .ret_skipped = ret_skipped,
+			.ret_records = BLOCKING_RECORDS(options),
+			.ret_digests = BLOCKING_DIGESTS(options));
 }
 
 int varve_layer_apply_wait(struct varve_store *store, const char *id,
 			   const struct varve_apply_options *options, int fd, uint64_t *ret_bytes,
 			   uint64_t *ret_skipped, struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure,
-				     .ret_bytes = ret_bytes,
-				     .ret_skipped = ret_skipped,
-				     .ret_records = BLOCKING_RECORDS(options),
-				     .ret_digests = BLOCKING_DIGESTS(options) };
-
-	return BLOCKING(store, ret_failure,
-			varve_layer_apply(store, id, options, fd, blocking_done, &blocking,
-					  &request));
+	return BLOCKING(store, varve_layer_apply(store, id, options, fd, BLOCKING_LAST),
+			.ret_bytes = ret_bytes, .ret_skipped = ret_skipped,
+			.ret_records = BLOCKING_RECORDS(options),
+			.ret_digests = BLOCKING_DIGESTS(options));
 }
 
 int varve_layer_diff_size_wait(struct varve_store *store, const char *id,
 			       const struct varve_changes_options *options, uint64_t *ret_bytes,
 			       struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure, .ret_bytes = ret_bytes };
-
-	return BLOCKING(store, ret_failure,
-			varve_layer_diff_size(store, id, options, blocking_done, &blocking,
-					      &request));
+	return BLOCKING(store, varve_layer_diff_size(store, id, options, BLOCKING_LAST),
+			.ret_bytes = ret_bytes);
 }
 
 int varve_sync_wait(struct varve_store *store, uint64_t flags, struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure };
-
-	return BLOCKING(store, ret_failure,
-			varve_sync(store, flags, blocking_done, &blocking, &request));
+	return BLOCKING(store, varve_sync(store, flags, BLOCKING_LAST));
 }
 
 int varve_sweep_wait(struct varve_store *store, struct varve_sweep_report *ret_report,
 		     struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure, .ret_report = ret_report };
-
-	return BLOCKING(store, ret_failure, varve_sweep(store, blocking_done, &blocking, &request));
+	return BLOCKING(store, varve_sweep(store, BLOCKING_LAST), .ret_report = ret_report);
 }
 
 int varve_check_wait(struct varve_store *store, struct varve_finding **ret_findings,
 		     size_t *ret_count, struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure,
-				     .ret_findings = ret_findings,
-				     .ret_count = ret_count };
-
-	return BLOCKING(store, ret_failure, varve_check(store, blocking_done, &blocking, &request));
+	return BLOCKING(store, varve_check(store, BLOCKING_LAST), .ret_findings = ret_findings,
+			.ret_count = ret_count);
 }
 
 int varve_status_wait(struct varve_store *store, struct varve_status_entry **ret_entries,
 		      size_t *ret_count, struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure,
-				     .ret_entries = ret_entries,
-				     .ret_count = ret_count };
-
-	return BLOCKING(store, ret_failure,
-			varve_status(store, blocking_done, &blocking, &request));
+	return BLOCKING(store, varve_status(store, BLOCKING_LAST), .ret_entries = ret_entries,
+			.ret_count = ret_count);
 }
 
 int varve_quota_status_wait(struct varve_store *store, struct varve_quota *ret_quota,
 			    struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure, .ret_quota = ret_quota };
-
-	return BLOCKING(store, ret_failure,
-			varve_quota_status(store, blocking_done, &blocking, &request));
+	return BLOCKING(store, varve_quota_status(store, BLOCKING_LAST), .ret_quota = ret_quota);
 }
 
 int varve_quota_enable_wait(struct varve_store *store, enum varve_quota_mode mode,
 			    struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure };
-
-	return BLOCKING(store, ret_failure,
-			varve_quota_enable(store, mode, blocking_done, &blocking, &request));
+	return BLOCKING(store, varve_quota_enable(store, mode, BLOCKING_LAST));
 }
 
 int varve_quota_disable_wait(struct varve_store *store, struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure };
-
-	return BLOCKING(store, ret_failure,
-			varve_quota_disable(store, blocking_done, &blocking, &request));
+	return BLOCKING(store, varve_quota_disable(store, BLOCKING_LAST));
 }
 
 int varve_quota_limit_wait(struct varve_store *store, const char *id, uint64_t bytes,
 			   struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure };
-
-	return BLOCKING(store, ret_failure,
-			varve_quota_limit(store, id, bytes, blocking_done, &blocking, &request));
+	return BLOCKING(store, varve_quota_limit(store, id, bytes, BLOCKING_LAST));
 }
 
 int varve_quota_limit_group_wait(struct varve_store *store, const char *name, uint64_t bytes,
 				 struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure };
-
-	return BLOCKING(store, ret_failure,
-			varve_quota_limit_group(store, name, bytes, blocking_done, &blocking,
-						&request));
+	return BLOCKING(store, varve_quota_limit_group(store, name, bytes, BLOCKING_LAST));
 }
 
 int varve_quota_rescan_wait(struct varve_store *store, uint64_t flags,
 			    struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure };
-
-	return BLOCKING(store, ret_failure,
-			varve_quota_rescan(store, flags, blocking_done, &blocking, &request));
+	return BLOCKING(store, varve_quota_rescan(store, flags, BLOCKING_LAST));
 }
 
 int varve_quota_gc_wait(struct varve_store *store, struct varve_quota *ret_quota,
 			struct varve_failure *ret_failure)
 {
-	struct blocking blocking = { .ret_failure = ret_failure, .ret_quota = ret_quota };
-
-	return BLOCKING(store, ret_failure,
-			varve_quota_gc(store, blocking_done, &blocking, &request));
+	return BLOCKING(store, varve_quota_gc(store, BLOCKING_LAST), .ret_quota = ret_quota);
 }

@@ -40,6 +40,14 @@ int check_id(struct varve_store *store, enum varve_operation operation, const ch
 	return r ? request_refuse(&store->core, operation, r, id, failure.detail) : 0;
 }
 
+int check_layer(struct varve_store *store, enum varve_operation operation, varve_callback *callback,
+		const char *id)
+{
+	int r = check_request(store, operation, callback);
+
+	return r ? r : check_id(store, operation, id);
+}
+
 int check_ids(struct varve_store *store, enum varve_operation operation, const char *const *ids,
 	      size_t count)
 {

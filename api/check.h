@@ -12,6 +12,10 @@ int check_request(struct varve_store *store, enum varve_operation operation,
 /* Is ID one that a layer can have? Records the refusal where not. */
 int check_id(struct varve_store *store, enum varve_operation operation, const char *id);
 
+/* May a request for OPERATION be made of the layer ID? As check_request(), then check_id(). */
+int check_layer(struct varve_store *store, enum varve_operation operation, varve_callback *callback,
+		const char *id);
+
 /* Are COUNT IDS ones that layers can have? */
 int check_ids(struct varve_store *store, enum varve_operation operation, const char *const *ids,
 	      size_t count);

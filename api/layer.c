@@ -233,10 +233,8 @@ int varve_layer_remove(struct varve_store *store, const char *id, uint64_t flags
 int varve_layer_get(struct varve_store *store, const char *id, const char *const *options,
 		    varve_callback *callback, void *user_data, varve_request *ret_request)
 {
-	int r = check_request(store, VARVE_GET, callback);
+	int r = check_layer(store, VARVE_GET, callback, id);
 
-	if (!r)
-		r = check_id(store, VARVE_GET, id);
 	for (; !r && options && *options; options++)
 		if (strcmp(*options, "ro"))
 			r = request_refuse(&store->core, VARVE_GET, -EINVAL, id,
@@ -254,10 +252,8 @@ int varve_layer_put(struct varve_store *store, const char *id)
 int varve_layer_exists(struct varve_store *store, const char *id, varve_callback *callback,
 		       void *user_data, varve_request *ret_request)
 {
-	int r = check_request(store, VARVE_EXISTS, callback);
+	int r = check_layer(store, VARVE_EXISTS, callback, id);
 
-	if (!r)
-		r = check_id(store, VARVE_EXISTS, id);
 	return r ? r
 		 : exists_submit(store, id, &(struct submit){ callback, user_data, ret_request });
 }
@@ -265,10 +261,8 @@ int varve_layer_exists(struct varve_store *store, const char *id, varve_callback
 int varve_layer_open(struct varve_store *store, const char *id, uint64_t flags,
 		     varve_callback *callback, void *user_data, varve_request *ret_request)
 {
-	int r = check_request(store, VARVE_OPEN_LAYER, callback);
+	int r = check_layer(store, VARVE_OPEN_LAYER, callback, id);
 
-	if (!r)
-		r = check_id(store, VARVE_OPEN_LAYER, id);
 	if (!r)
 		r = check_flags(store, VARVE_OPEN_LAYER, flags, 0);
 	return r ? r
@@ -314,10 +308,8 @@ int varve_layer_label(struct varve_store *store, const char *id,
 {
 	struct varve_label_options ours = VARVE_LABEL_OPTIONS_INIT;
 	struct record_change change = { 0 };
-	int r = check_request(store, VARVE_LABEL, callback);
+	int r = check_layer(store, VARVE_LABEL, callback, id);
 
-	if (!r)
-		r = check_id(store, VARVE_LABEL, id);
 	if (!r && options)
 		r = check_options(store, VARVE_LABEL, &ours, sizeof(ours), options);
 	if (!r)
@@ -348,10 +340,8 @@ int varve_layer_label(struct varve_store *store, const char *id,
 int varve_layer_record(struct varve_store *store, const char *id, varve_callback *callback,
 		       void *user_data, varve_request *ret_request)
 {
-	int r = check_request(store, VARVE_RECORD, callback);
+	int r = check_layer(store, VARVE_RECORD, callback, id);
 
-	if (!r)
-		r = check_id(store, VARVE_RECORD, id);
 	return r ? r
 		 : read_record_submit(store, id,
 				      &(struct submit){ callback, user_data, ret_request });
@@ -362,10 +352,8 @@ int varve_layer_usage(struct varve_store *store, const char *id, uint64_t flags,
 {
 	const uint64_t methods = VARVE_USAGE_WALK | VARVE_USAGE_SEARCH;
 	const struct submit submit = { callback, user_data, ret_request };
-	int r = check_request(store, VARVE_USAGE, callback);
+	int r = check_layer(store, VARVE_USAGE, callback, id);
 
-	if (!r)
-		r = check_id(store, VARVE_USAGE, id);
 	if (!r)
 		r = check_flags(store, VARVE_USAGE, flags,
 				methods | VARVE_USAGE_DELTA | VARVE_USAGE_NO_FLUSH);
@@ -382,10 +370,8 @@ int varve_layer_usage(struct varve_store *store, const char *id, uint64_t flags,
 int varve_layer_info(struct varve_store *store, const char *id, varve_callback *callback,
 		     void *user_data, varve_request *ret_request)
 {
-	int r = check_request(store, VARVE_INFO, callback);
+	int r = check_layer(store, VARVE_INFO, callback, id);
 
-	if (!r)
-		r = check_id(store, VARVE_INFO, id);
 	return r ? r : info_submit(store, id, &(struct submit){ callback, user_data, ret_request });
 }
 
@@ -539,10 +525,8 @@ int varve_layer_apply(struct varve_store *store, const char *id,
 		      void *user_data, varve_request *ret_request)
 {
 	struct varve_apply_options none = VARVE_APPLY_OPTIONS_INIT, ours;
-	int r = check_request(store, VARVE_APPLY, callback);
+	int r = check_layer(store, VARVE_APPLY, callback, id);
 
-	if (!r)
-		r = check_id(store, VARVE_APPLY, id);
 	if (!r)
 		r = layer_apply_options(store, VARVE_APPLY, &ours, options ? options : &none, fd,
 					VARVE_DURABLE | VARVE_RELAXED);

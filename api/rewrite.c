@@ -46,10 +46,8 @@ int varve_layer_chown(struct varve_store *store, const char *id,
 		      void *user_data, varve_request *ret_request)
 {
 	struct varve_chown_options ours;
-	int r = check_request(store, VARVE_CHOWN, callback);
+	int r = check_layer(store, VARVE_CHOWN, callback, id);
 
-	if (!r)
-		r = check_id(store, VARVE_CHOWN, id);
 	if (!r)
 		r = check_chown(store, VARVE_CHOWN, &ours, options);
 	return r ? r
@@ -70,10 +68,8 @@ int varve_layer_relabel(struct varve_store *store, const char *id, const char *l
 			uint64_t flags, varve_callback *callback, void *user_data,
 			varve_request *ret_request)
 {
-	int r = check_request(store, VARVE_RELABEL, callback);
+	int r = check_layer(store, VARVE_RELABEL, callback, id);
 
-	if (!r)
-		r = check_id(store, VARVE_RELABEL, id);
 	if (!r)
 		r = check_label(store, VARVE_RELABEL, label);
 	if (!r)
@@ -87,10 +83,8 @@ int varve_layer_relabel(struct varve_store *store, const char *id, const char *l
 int varve_layer_flush(struct varve_store *store, const char *id, uint64_t flags,
 		      varve_callback *callback, void *user_data, varve_request *ret_request)
 {
-	int r = check_request(store, VARVE_FLUSH, callback);
+	int r = check_layer(store, VARVE_FLUSH, callback, id);
 
-	if (!r)
-		r = check_id(store, VARVE_FLUSH, id);
 	if (!r)
 		r = check_flags(store, VARVE_FLUSH, flags, 0);
 	return r ? r
@@ -100,10 +94,8 @@ int varve_layer_flush(struct varve_store *store, const char *id, uint64_t flags,
 int varve_layer_freeze(struct varve_store *store, const char *id, uint64_t flags,
 		       varve_callback *callback, void *user_data, varve_request *ret_request)
 {
-	int r = check_request(store, VARVE_FREEZE, callback);
+	int r = check_layer(store, VARVE_FREEZE, callback, id);
 
-	if (!r)
-		r = check_id(store, VARVE_FREEZE, id);
 	if (!r)
 		r = check_flags(store, VARVE_FREEZE, flags,
 				VARVE_DURABLE | VARVE_RELAXED | VARVE_FREEZE_THAW);
@@ -116,10 +108,8 @@ int varve_layer_rename(struct varve_store *store, const char *id, const char *ne
 		       uint64_t flags, varve_callback *callback, void *user_data,
 		       varve_request *ret_request)
 {
-	int r = check_request(store, VARVE_RENAME, callback);
+	int r = check_layer(store, VARVE_RENAME, callback, id);
 
-	if (!r)
-		r = check_id(store, VARVE_RENAME, id);
 	if (!r)
 		r = check_id(store, VARVE_RENAME, new_id);
 	if (!r && !strcmp(id, new_id))
@@ -135,10 +125,8 @@ int varve_layer_rename(struct varve_store *store, const char *id, const char *ne
 int varve_layer_adopt(struct varve_store *store, const char *id, uint64_t flags,
 		      varve_callback *callback, void *user_data, varve_request *ret_request)
 {
-	int r = check_request(store, VARVE_ADOPT, callback);
+	int r = check_layer(store, VARVE_ADOPT, callback, id);
 
-	if (!r)
-		r = check_id(store, VARVE_ADOPT, id);
 	if (!r)
 		r = check_flags(store, VARVE_ADOPT, flags, VARVE_DURABLE | VARVE_RELAXED);
 	return r ? r
