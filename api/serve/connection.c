@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "call.h"
+#include "limits.h"
 
-#define NS_PER_S 1000000000u
 /* Bytes of a stream, and of a connection, that a client may send ahead. */
 #define CONNECTION_STREAM_WINDOW (256 << 10)
 #define CONNECTION_WINDOW (4 << 20)

@@ -3,6 +3,9 @@
 #ifndef VARVE_SERVE_LIMITS_H
 #define VARVE_SERVE_LIMITS_H
 
+/* Nanoseconds in a second. */
+#define NS_PER_S 1000000000
+
 /* Bytes of a message in a request: what containerd's own clients and servers take. */
 #define GRPC_MESSAGE_BYTES_MAX (16u << 20)
 /*

@@ -30,7 +30,6 @@
 #include <jansson.h>
 #include <varve.h>
 
-#define NS_PER_S 1000000000
 /* "-9223372036854775808" and a unit. */
 #define NUMBER_SIZE 24
 

@@ -11,8 +11,6 @@
 
 #include "limits.h"
 
-#define NS_PER_S 1000000000u
-
 struct loop {
 	/* Watches the sources. */
 	int epoll_fd;

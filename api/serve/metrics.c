@@ -8,8 +8,8 @@
 #include <stdlib.h>
 
 #include "access.h"
+#include "limits.h"
 
-#define NS_PER_S 1e9
 /* Codes of gRPC. */
 #define METRICS_CODES 17
 

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define NS_PER_S 1000000000
 /* Room for a key in the text of a status. */
 #define QUOTE_SIZE 256
 

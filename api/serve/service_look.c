@@ -17,8 +17,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define NS_PER_S 1000000000
-
 /* ---- messages -------------------------------------------------------------------------------- */
 
 /* A message Info, with what it points to. */
