@@ -252,8 +252,8 @@
 #define STOCK_ROOM_PART 8
 
 /*
- * From so many operations on that wait for a commit one is made for them before the next group, so
- * that the creates that follow them join that group (group_commit.h; docs/measurements.md).
+ * Where at least so many operations wait for a commit, it is made before the next group of creates
+ * (group_commit.h). With fewer that is slower (docs/measurements.md).
  */
 #define COMMIT_FIRST_MIN 16
 

@@ -204,6 +204,7 @@ static void commit_begin(struct group_commit *commits)
 {
 	struct op *first = NULL;
 
+	commits->commit_made = false;
 	commits->group = commits->made = 0;
 	commits->destroyed = 0;
 	commits->destroyed_ns = 0;
@@ -532,7 +533,7 @@ static bool commit_many(const struct group_commit *commits)
 	const struct list *durable = commits->durable.next, *gathered = commits->gather.next;
 	unsigned count = 0;
 
-	if (commits->commit.running)
+	if (commits->commit.running || commits->commit_made)
 		return false;
 	for (; durable != &commits->durable && gathered != &commits->gather; count++) {
 		durable = durable->next;
@@ -557,7 +558,7 @@ void commit_turn(struct group_commit *commits)
 	else if (commits->commit_first)
 		return;
 	else if (commit_many(commits)) {
-		commits->commit_first = true;
+		commits->commit_first = commits->commit_made = true;
 		commit_start(commits);
 	} else if (commit_gathered(commits) || !list_empty(&commits->guests))
 		commit_begin(commits);

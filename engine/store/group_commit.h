@@ -15,9 +15,10 @@
  * first commit also makes durable what the boundary before it did, so it serves the durable
  * requests that wait. Where those wait and no snapshot comes, a commit is started instead.
  *
- * So is it where many have just been published and no more have gathered. A program that keeps a
- * number in flight would else fall into two groups that take turns, two commits each; now what it
- * makes next joins those that have gathered: three commits for all.
+ * A commit is also started where many operations wait for one and no more have gathered. A program
+ * that keeps a number of creates in flight would else fall into two groups that take turns; now what
+ * it makes next joins those that have gathered. There is one such commit between two groups, so that
+ * those that have gathered wait no longer than for that.
  *
  * Three things can be waited for, each named for what it covers:
  *
@@ -115,8 +116,8 @@ struct group_commit {
 	_Atomic bool awaited;
 	/* The commit for durable requests when no snapshot commits; the flush. */
 	struct commit_sync commit, flush;
-	/* Those that gather wait for the commit that runs. */
-	bool commit_first;
+	/* Those that gather wait for the commit that runs; there was one since the last group. */
+	bool commit_first, commit_made;
 	/* Flushes that have failed: data may have been lost with each. */
 	unsigned flushes_failed;
 	/*
