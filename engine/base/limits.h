@@ -252,7 +252,7 @@
 #define STOCK_ROOM_PART 8
 
 /*
- * Where at least so many operations wait for a commit, it is made before the next group of creates
+ * Where at least so many snapshots wait for a commit, it is made before the next group of creates
  * (group_commit.h). With fewer that is slower (docs/measurements.md).
  */
 #define COMMIT_FIRST_MIN 16

@@ -527,21 +527,22 @@ static bool commit_boundary(const struct group_commit *commits)
 	       (!list_empty(&commits->destroy) && commit_destroys_max(commits) > 0);
 }
 
-/* Is a commit to be made for those that wait for one, before the next group (group_commit.h)? */
+/*
+ * Is a commit to be made for those that wait for one, before the next group (group_commit.h)? Only
+ * snapshots count: what follows other operations joins no group.
+ */
 static bool commit_many(const struct group_commit *commits)
 {
-	const struct list *durable = commits->durable.next, *gathered = commits->gather.next;
-	unsigned count = 0;
+	unsigned made = 0, gathered = 0;
 
 	if (commits->commit.running || commits->commit_made)
 		return false;
-	for (; durable != &commits->durable && gathered != &commits->gather; count++) {
-		durable = durable->next;
-		gathered = gathered->next;
-	}
-	for (; durable != &commits->durable && count < COMMIT_FIRST_MIN; count++)
-		durable = durable->next;
-	return count >= COMMIT_FIRST_MIN && gathered == &commits->gather;
+	list_for_each(link, &commits->durable)
+		made += list_entry(link, struct op, link)->commits;
+	list_for_each(link, &commits->gather)
+		if (++gathered > made)
+			return false;
+	return gathered && made >= COMMIT_FIRST_MIN;
 }
 
 void commit_turn(struct group_commit *commits)

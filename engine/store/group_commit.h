@@ -15,7 +15,7 @@
  * first commit also makes durable what the boundary before it did, so it serves the durable
  * requests that wait. Where those wait and no snapshot comes, a commit is started instead.
  *
- * A commit is also started where many operations wait for one and no more have gathered. A
+ * A commit is also started where many snapshots wait for one and no more have gathered. A
  * program that keeps a number of creates in flight would else fall into two groups that take turns;
  * now what it makes next joins those that have gathered. There is one such commit between two
  * groups, so that those that have gathered wait no longer than for that.
