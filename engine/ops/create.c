@@ -133,8 +133,8 @@ struct create {
 	char *fate;
 	/* What is to be unpacked into it; NULL: nothing. */
 	struct unpack *unpack;
-	/* What the rewriting could not keep, in all layers of the batch; in the first create. */
-	struct skipped report;
+	/* What the plan could not keep, one for the request; NULL: there is no plan. */
+	struct skipped *report;
 };
 
 static struct create *create_of(struct op *op)
@@ -764,12 +764,12 @@ static int create_unpacked(struct op *op, int result)
 
 /* ---- REWRITE --------------------------------------------------------------------------------- */
 
-/* Get the report of REQUEST: what could not be kept. */
+/* Get the report of REQUEST: what could not be kept; NULL: there is nothing to report. */
 static struct skipped *create_report(struct request *request)
 {
 	struct create *first = create_of(request->ops);
 
-	return first->unpack ? &first->unpack->report : &first->report;
+	return first->unpack ? &first->unpack->report : first->report;
 }
 
 static int create_rewrite(struct op *op)
@@ -996,8 +996,10 @@ static void create_close(struct op *op)
 static void create_result(struct request *request, struct varve_result *result)
 {
 	const struct unpack *unpack = create_of(request->ops)->unpack;
+	const struct skipped *report = create_report(request);
 
-	skipped_report(create_report(request), result);
+	if (report)
+		skipped_report(report, result);
 	if (!unpack)
 		return;
 	result->bytes = unpack->size;
@@ -1006,10 +1008,14 @@ static void create_result(struct request *request, struct varve_result *result)
 
 static void create_release(struct op *op)
 {
-	unpack_free(create_of(op)->unpack);
-	if (op == op->request->ops)
-		free(create_of(op)->record);
-	skipped_free(&create_of(op)->report);
+	struct create *create = create_of(op);
+
+	unpack_free(create->unpack);
+	if (op != op->request->ops)
+		return;
+	free(create->record);
+	if (create->report)
+		skipped_free(create->report);
 }
 
 static const struct op_class create_class = {
@@ -1026,28 +1032,34 @@ static const struct op_class create_class = {
 	.release = create_release,
 };
 
-/* Count the bytes of the plan of ARGUMENTS, with all that it points to. */
+/* Count the bytes of the plan of ARGUMENTS and its report, with all that the plan points to. */
 static size_t create_plan_bytes(const struct create_arguments *arguments)
 {
 	if (!arguments->chown && !arguments->label)
 		return 0;
-	return sizeof(struct rewrite_plan) +
+	return sizeof(struct rewrite_plan) + sizeof(struct skipped) +
 	       (arguments->chown ? shift_maps_bytes(arguments->chown) : 0) +
 	       (arguments->label ? strlen(arguments->label) + 1 : 0);
 }
 
 /*
- * Put the plan of ARGUMENTS, if they have one, before the strings of REQUEST, where it is aligned.
+ * Put the plan of ARGUMENTS, if they have one, and its report before the strings of REQUEST, where
+ * they are aligned.
  */
 static const struct rewrite_plan *create_plan(struct request *request,
-					      const struct create_arguments *arguments)
+					      const struct create_arguments *arguments,
+					      struct skipped **ret_report)
 {
 	struct rewrite_plan *plan = (struct rewrite_plan *)request->strings;
 
+	*ret_report = NULL;
 	if (!create_plan_bytes(arguments))
 		return NULL;
 	request->strings += sizeof(*plan);
 	*plan = (struct rewrite_plan){ 0 };
+	*ret_report = (struct skipped *)request->strings;
+	request->strings += sizeof(**ret_report);
+	**ret_report = (struct skipped){ .fault = &request->core->io.fault };
 	if (arguments->chown) {
 		shift_maps_copy(&plan->maps, arguments->chown, request->strings);
 		request->strings += shift_maps_bytes(arguments->chown);
@@ -1064,6 +1076,7 @@ int create_submit(struct varve_store *store, const char *const *ids, size_t coun
 	size_t strings = source ? strlen(source) + 1 : 0;
 	const struct rewrite_plan *plan;
 	struct record *record = NULL;
+	struct skipped *report;
 	const char **groups;
 	struct request *request;
 	int r = labels->set_count || labels->bytes_count
@@ -1085,7 +1098,7 @@ int create_submit(struct varve_store *store, const char *const *ids, size_t coun
 	/* Aligned parts come first. */
 	groups = (const char **)request->strings;
 	request->strings += arguments->storage.groups_count * sizeof(*groups);
-	plan = create_plan(request, arguments);
+	plan = create_plan(request, arguments, &report);
 	source = request_string(request, source);
 	for (size_t i = 0; i < arguments->storage.groups_count; i++)
 		groups[i] = request_string(request, arguments->storage.groups[i]);
@@ -1096,7 +1109,7 @@ int create_submit(struct varve_store *store, const char *const *ids, size_t coun
 		create->op.place = LAYER_PLACE;
 		create->op.holds[0] = (struct id_lock){ .id = create->op.id, .exclusive = true };
 		create->index = i;
-		create->report.fault = &store->core.io.fault;
+		create->report = report;
 		create->source = source;
 		create->source_fd = -EBADF;
 		create->flags = arguments->flags;
