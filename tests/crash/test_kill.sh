@@ -58,7 +58,8 @@ kill_at_call() {
 	call=${calls[RANDOM % ${#calls[@]}]}
 	: >"$record"
 	: >"$record.out"
-	strace -f -o /dev/null -e trace="$call" -e inject="$call:signal=KILL:when=$((1 + RANDOM % 30))" \
+	ASAN_OPTIONS="${ASAN_OPTIONS:-}:detect_leaks=0" strace -f -o /dev/null -e trace="$call" \
+		-e inject="$call:signal=KILL:when=$((1 + RANDOM % 30))" \
 		"$churn" --home "$home" --record "$record" --seed "$((seed + $1))" --seconds 0.7 --limit 60 \
 		>"$record.out" 2>"$record.err" &
 	child=$!

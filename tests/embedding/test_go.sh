@@ -13,6 +13,9 @@ command -v go >/dev/null || skip "needs go (golang-go)"
 [[ -d "$STORAGE/drivers/graphtest" ]] || skip "needs golang-github-containers-storage-dev"
 [[ -d "$GO_SOURCES/src/github.com/ulikunitz/xz" ]] || skip "needs golang-github-ulikunitz-xz-dev"
 [[ -e "$build/libvarve.so" ]] || skip "needs a shared library of this build"
+if is_sanitized; then
+	skip "the library is built with a sanitizer"
+fi
 need_mount
 
 # Nothing is fetched; what was compiled is kept with the build. The compiler finds the library by its own variables: flags of cgo's

@@ -24,7 +24,7 @@ struct states {
 
 /* A layer that one program alone makes and removes. */
 struct layer {
-	char id[8];
+	char id[sizeof("p-") + 2 * 10];
 	/* A request for it is in flight; how many there were. */
 	bool busy;
 	unsigned version;
