@@ -134,6 +134,12 @@ check-containerd: ## run a node of containerd on the daemon: images, containers,
 	@$(MAKE) --no-print-directory all $(if $(SERVE_GO_FOUND),$(B)/tests/serve/pull)
 	@VARVE_BUILD=$(abspath $(B)) tests/serve/containerd
 
+.PHONY: check-systemd
+check-systemd: ## boot a real systemd in a container and put the units through starts, calls, kills and stops (root, Debian; a minute)
+	@./tests/deps --containerd
+	@$(MAKE) --no-print-directory all
+	@VARVE_BUILD=$(abspath $(B)) tests/serve/systemd
+
 .PHONY: soak
 soak: test-deps ## run the tests again and again, for SOAK_SECONDS (300)
 	@$(MAKE) $(TEST_JOBS) --no-print-directory check-programs fuzz-programs
