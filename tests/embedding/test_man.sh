@@ -40,11 +40,12 @@ expect_complaint prototypes varve.h 's/^int varve_wait(.*/&\nint varve_extra(int
 	man/varve_noop.3 's/^\.Fa "varve_request \*ret_request"/.Fa "varve_request *request"/' '^[+]int varve_noop'
 expect_complaint prototypes man/varve_wait.3 's/varve_dispatch/varve_noop/' 'does not name varve_wait'
 expect_complaint names varve.h 's/^#define VARVE_BATCH_MAX.*/&\n#define VARVE_OTHER_MAX 3/' 'no page names VARVE_OTHER_MAX' \
-	varve.h 's/^\tuint32_t requests_peak;/&\n\tuint32_t requests_other;/' 'no page names requests_other'
+	varve.h 's/^\tuint32_t requests_peak;/&\n\tuint32_t requests_other;/' 'no page names requests_other' \
+	varve.h 's/^\tVARVE_FLUSH = 25,/&\n\tVARVE_OTHER = 26,/' 'no page names VARVE_OTHER$'
 expect_complaint examples man/varve_pool_create.3 's/uint64_t size_bytes;/uint64_t bytes;/' 'an example differs'
 expect_complaint sections man/varve_noop.3 's/^\.Sh THREADS/.Sh THREAD/' 'has other sections'
 expect_complaint references man/varve_noop.3 's/varve_errors 7/varve_error 7/' 'refers to varve_error.7'
-expect_complaint steps man/varve_errors.7 's/^\.It Li PUBLISH$/.It Li PUBLISHED/' 'does not tell of the step PUBLISH'
+expect_complaint steps man/varve_errors.7 's/^\.It Li PUBLISH$/.It Li PUBLISHED/' 'does not name the step PUBLISH'
 if command -v mandoc >/dev/null; then
 	expect_complaint lint man/varve_open.3 's/^\.El$/.Ed/' 'mandoc: '
 fi
