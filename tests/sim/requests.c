@@ -200,6 +200,15 @@ static struct request *request_new(struct program *program, enum varve_operation
 	return request;
 }
 
+/* A request of PROGRAM that changes LAYER, which stays. */
+static struct request *request_change(struct program *program, enum varve_operation operation,
+				      struct layer *layer)
+{
+	layer->busy = true;
+	layer->version++;
+	return request_new(program, operation, layer);
+}
+
 /* The flag that says whether REQUEST is durable. */
 static uint64_t request_flag(const struct request *request)
 {
@@ -272,11 +281,9 @@ int request_remove(struct program *program, struct layer *layer, const char *id)
 int request_apply(struct program *program, struct layer *layer)
 {
 	struct varve_apply_options options = VARVE_APPLY_OPTIONS_INIT;
-	struct request *request = request_new(program, VARVE_APPLY, layer);
+	struct request *request = request_change(program, VARVE_APPLY, layer);
 	int fd = request_archive(request), r;
 
-	layer->busy = true;
-	layer->version++;
 	options.flags = request_flag(request);
 	sim_trace("apply to %s", layer->id);
 	r = varve_layer_apply(program->store, layer->id, &options, fd, request_ended, request,
@@ -304,10 +311,8 @@ int request_label(struct program *program, struct layer *layer)
 {
 	static const char *const values[][2] = { { "k=v", NULL }, { "k=w", NULL } };
 	struct varve_label_options options = VARVE_LABEL_OPTIONS_INIT;
-	struct request *request = request_new(program, VARVE_LABEL, layer);
+	struct request *request = request_change(program, VARVE_LABEL, layer);
 
-	layer->busy = true;
-	layer->version++;
 	options.flags = request_flag(request);
 	options.labels = values[sim_random(2)];
 	sim_trace("label %s", layer->id);
@@ -317,10 +322,8 @@ int request_label(struct program *program, struct layer *layer)
 
 int request_limit(struct program *program, struct layer *layer)
 {
-	struct request *request = request_new(program, VARVE_QUOTA, layer);
+	struct request *request = request_change(program, VARVE_QUOTA, layer);
 
-	layer->busy = true;
-	layer->version++;
 	request->bytes = sim_random(2) ? LAYER_LIMIT : LIMIT_OTHER;
 	sim_trace("limit %s to %llu", layer->id, (unsigned long long)request->bytes);
 	return varve_quota_limit(program->store, layer->id, request->bytes, request_ended, request,
@@ -329,10 +332,8 @@ int request_limit(struct program *program, struct layer *layer)
 
 int request_freeze(struct program *program, struct layer *layer)
 {
-	struct request *request = request_new(program, VARVE_FREEZE, layer);
+	struct request *request = request_change(program, VARVE_FREEZE, layer);
 
-	layer->busy = true;
-	layer->version++;
 	request->read_only = sim_random(2);
 	sim_trace("%s %s", request->read_only ? "freeze" : "thaw", layer->id);
 	return varve_layer_freeze(program->store, layer->id,
@@ -342,10 +343,8 @@ int request_freeze(struct program *program, struct layer *layer)
 
 int request_flush(struct program *program, struct layer *layer)
 {
-	struct request *request = request_new(program, VARVE_FLUSH, layer);
+	struct request *request = request_change(program, VARVE_FLUSH, layer);
 
-	layer->busy = true;
-	layer->version++;
 	request->is_durable = true;
 	sim_trace("flush %s", layer->id);
 	return varve_layer_flush(program->store, layer->id, 0, request_ended, request,
