@@ -7,7 +7,6 @@
  */
 #include "quota.h"
 
-#include <poll.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -368,9 +367,19 @@ START_TEST(test_sweep)
 }
 END_TEST
 
-/* How long the kernel and the store may take until a stale group is gone, and how often we look. */
-#define STAYS_OPEN_LIMIT_MS TEST_WAIT_MS
-#define STAYS_OPEN_LOOK_MS 100
+/* A store, and how many groups it is to have. */
+struct groups {
+	struct varve_store *store;
+	uint64_t count;
+};
+
+/* Has it as many? */
+static bool groups_gone(void *data)
+{
+	const struct groups *groups = data;
+
+	return quota_of(groups->store).groups == groups->count;
+}
 
 /*
  * A store that stays open removes the groups that the kernel leaves: here that of a layer whose
@@ -383,17 +392,13 @@ START_TEST(test_stays_open)
 	char *home = test_home();
 	struct varve_store *store = open_in_mode(home, VARVE_QUOTA_SIMPLE);
 	struct varve_failure failure;
-	int waited_ms = 0;
 	test_ok(varve_sync_wait(store, 0, &failure), &failure);
-	uint64_t groups = quota_of(store).groups;
+	struct groups groups = { store, quota_of(store).groups };
 	share_group(store, home);
 	ck_assert_uint_eq(quota_of(store).groups_stale, 1);
 	test_remove_layer(store, "child");
 	test_ok(varve_sync_wait(store, VARVE_SYNC_CLEAN, &failure), &failure);
-	for (; quota_of(store).groups != groups && waited_ms < STAYS_OPEN_LIMIT_MS;
-	     waited_ms += STAYS_OPEN_LOOK_MS)
-		poll(NULL, 0, STAYS_OPEN_LOOK_MS);
-	ck_assert_uint_eq(quota_of(store).groups, groups);
+	test_until(groups_gone, &groups);
 	test_close(store);
 }
 END_TEST

@@ -6,17 +6,8 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 bench_start mount
 
-# Wait until $1 is true, at most 20 s.
-await() {
-	local tries
-	for ((tries = 0; tries < 1000; tries++)); do
-		if eval "$1"; then
-			return
-		fi
-		sleep 0.02
-	done
-	fail "never: $1"
-}
+# shellcheck source=tests/lib/wait.sh
+. "$bench_repository/tests/lib/wait.sh"
 
 # Interrupt a run of the arguments with signal $1 once $2 is true.
 interrupt() {
@@ -24,7 +15,8 @@ interrupt() {
 	shift 2
 	env --default-signal=INT,TERM "$bench" "--directory=$mnt" "$@" >"$scratch/out" 2>"$scratch/err" &
 	pid=$!
-	await "$when"
+	# The run tells of nothing before its end: its files are looked at.
+	wait_until "$pid" eval "$when" || fail "never: $when"
 	kill -s "$signal" "$pid"
 	# As from a terminal and from make, both of which pass it on.
 	kill -s "$signal" "$pid" 2>/dev/null || true

@@ -43,12 +43,10 @@ while read -r socket; do
 done <"$scratch/sockets"
 
 # A server of others has what it had, once the run has ended.
-"$peer" native "$scratch/native" "$scratch/socket" &
+mkfifo "$scratch/ready"
+/usr/bin/python3 -B "$bench_repository/tests/serve/ready.py" "$scratch/ready" "$scratch/notify" "$peer" native "$scratch/native" "$scratch/socket" &
 server=$!
-for ((tries = 0; tries < 1000; tries++)); do
-	[[ -S "$scratch/socket" ]] && break
-	sleep 0.01
-done
+[[ "$(<"$scratch/ready")" == ready ]] || fail "the server does not start"
 run_well --name=x --rw=churn --iodepth=4 --live=3 "--socket=$scratch/socket" "${common[@]}"
 run_well --name=x --rw=commit --live=3 "--socket=$scratch/socket" "${common[@]}"
 [[ -z "$(ls "$scratch/native/snapshots")" ]] || fail "snapshots are left: $(ls "$scratch/native/snapshots")"

@@ -8,10 +8,10 @@ export LC_ALL=C.UTF-8
 unset VARVE_HOME VARVE_DEBUG
 
 readonly LIB_IMAGE_SIZE=1G
-# How long a test waits for something that must happen: this many times this many seconds. Only a hang reaches it.
-readonly LIB_TRIES=6000 LIB_PAUSE_S=0.02
 
 lib_repository="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
+# shellcheck source=tests/lib/wait.sh
+. "$lib_repository/tests/lib/wait.sh"
 VARVE_BUILD="${VARVE_BUILD:-$lib_repository/build}"
 VARVE_TEST_BACKEND="${VARVE_TEST_BACKEND:-uring}"
 varve="$VARVE_BUILD/varve"
@@ -44,13 +44,7 @@ lib_fail() {
 
 # Unmount $1. Something may hold it for a moment more; what holds it for longer shall not keep the rest from being undone.
 lib_umount() {
-	local try
-	for ((try = 0; try < LIB_TRIES; try++)); do
-		if umount "$1" 2>/dev/null; then
-			return
-		fi
-		sleep "$LIB_PAUSE_S"
-	done
+	wait_until "" umount "$1" 2>/dev/null && return
 	printf 'still in use: %s\n' "$1"
 	umount --lazy "$1"
 }
@@ -164,17 +158,19 @@ stream_asleep() {
 	return 1
 }
 
-# Call the arguments until they succeed; $1 says in words what is awaited.
+# Call the arguments until they succeed: what the kernel has of threads and devices, of which it tells nobody. $1 says in words what is
+# awaited.
 await() {
-	local what="$1" try
+	local what="$1"
 	shift
-	for ((try = 0; try < LIB_TRIES; try++)); do
-		if "$@"; then
-			return
-		fi
-		sleep "$LIB_PAUSE_S"
-	done
-	lib_fail "waited in vain for $what"
+	wait_until "" "$@" || lib_fail "waited in vain for $what"
+}
+
+# Call the arguments behind $2, each time that the process $child has written to the file $2, until they succeed.
+await_written() {
+	local what="$1" file="$2"
+	shift 2
+	wait_written "$child" "$file" "$@" || lib_fail "waited in vain for $what:" "$(cat -v "$file")"
 }
 
 # Let varve and containers-storage, called as `cs`, work in one store: the directory of the latter's driver, on which it mounts itself, is

@@ -67,8 +67,7 @@ mkfifo "$scratch/fifo"
 child=$!
 exec {writer}>"$scratch/fifo"
 seq -f 'alive-%g' 50 >&"$writer"
-await "its layers" test -d "$home/subvolumes/alive-50"
-await "its answers" grep -q alive-50 "$scratch/stream"
+await_written "its answers" "$scratch/stream" grep -q alive-50 "$scratch/stream"
 [[ -n "$(ls "$home/.varve/staging")" ]] || lib_fail "it has no directory in staging"
 quietly check
 exec {writer}>&-

@@ -58,10 +58,10 @@ child=$!
 exec {writer}>"$scratch/fifo"
 printf 'early\nhal' >&"$writer"
 # The input is still open: the first one must be made, and reported, now.
-await "the first of a stream" grep -Fxq '{"id":"early","ok":true}' "$scratch/stream"
+await_written "the first of a stream" "$scratch/stream" grep -Fxq '{"id":"early","ok":true}' "$scratch/stream"
 [[ -d "$home/subvolumes/early" ]] || lib_fail "early is not there"
 printf 'f\n' >&"$writer"
-await "the second of a stream" grep -Fxq '{"id":"half","ok":true}' "$scratch/stream"
+await_written "the second of a stream" "$scratch/stream" grep -Fxq '{"id":"half","ok":true}' "$scratch/stream"
 exec {writer}>&-
 wait "$child" || lib_fail "create from a stream: $?"
 quietly rm early half

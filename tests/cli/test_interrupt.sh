@@ -28,7 +28,7 @@ interrupt() {
 for signal in INT:130 TERM:143 HUP:129; do
 	start create --json -
 	printf 'one\ntwo\n/bad\n' >&"$writer"
-	await "the third answer" grep -q '"id":"/bad"' "$scratch/out"
+	await_written "the third answer" "$scratch/out" grep -q '"id":"/bad"' "$scratch/out"
 	interrupt "${signal%:*}"
 	sed -i /bad/d "$scratch/out"
 	expect "${signal#*:}" '{"id":"one","ok":true}'$'\n''{"id":"two","ok":true}'$'\n' "varve: create /bad: *
@@ -57,7 +57,7 @@ start create --json -
 # An endless stream: it cannot be at its end when the signal comes.
 seq 1000000 1>&"$writer" 2>/dev/null &
 feeder=$!
-await "the first answer" test -s "$scratch/out"
+await_written "the first answer" "$scratch/out" test -s "$scratch/out"
 interrupt INT
 wait "$feeder" || true
 check_busy "create created" 0
@@ -80,7 +80,7 @@ if command -v strace >/dev/null; then
 		-e inject=ioctl:delay_enter=10000 "$varve" "${lib_options[@]}" create --json - \
 		<"$scratch/slow" >"$scratch/out" 2>"$scratch/err" &
 	child=$!
-	await "the first answer" test -s "$scratch/out"
+	await_written "the first answer" "$scratch/out" test -s "$scratch/out"
 	kill -s INT "$child"
 	status=0
 	wait "$child" || status=$?
@@ -100,7 +100,7 @@ cat "$scratch/more" "$scratch/before" | sort >"$scratch/all"
 start rm --json -
 cat "$scratch/all" 1>&"$writer" 2>/dev/null &
 feeder=$!
-await "the first answer" test -s "$scratch/out"
+await_written "the first answer" "$scratch/out" test -s "$scratch/out"
 interrupt INT
 wait "$feeder" || true
 check_busy "remove removed" 0
@@ -126,7 +126,7 @@ for command in "INT 130 ls" "TERM 143 ls -l" "HUP 129 info --json -" "INT 130 ge
 	# shellcheck disable=SC2086 # Words.
 	env --default-signal=INT,TERM,HUP "$varve" "${lib_options[@]}" $words <"$scratch/more" >"$scratch/stalled" 2>"$scratch/err" &
 	child=$!
-	await "bytes in the pipe" read -r -N 1 -t 0.1 <&"$reader"
+	read -r -N 1 -t "$WAIT_S" -u "$reader" || lib_fail "no bytes in the pipe"
 	await "the command to wait" asleep "$child"
 	kill -s "$signal" "$child"
 	status=0
@@ -146,7 +146,7 @@ done
 child=$!
 exec {writer}>"$scratch/fifo"
 printf 'kept\n' >&"$writer"
-await "the first answer" test -s "$scratch/out"
+await_written "the first answer" "$scratch/out" test -s "$scratch/out"
 kill -s INT "$child"
 printf 'going\n' >&"$writer"
 exec {writer}>&-
@@ -172,7 +172,7 @@ for signal in INT:130 TERM:143 HUP:129; do
 	env --default-signal=INT,TERM,HUP VARVE_DEBUG=op "$varve" "${lib_options[@]}" create another --size 8m </dev/null \
 		>"$scratch/out" 2>"$scratch/err" &
 	child=$!
-	await "the command to wait for the lock" grep -q 'another process holds the lock' "$scratch/err"
+	await_written "the command to wait for the lock" "$scratch/err" grep -q 'another process holds the lock' "$scratch/err"
 	kill -s "${signal%:*}" "$child"
 	status=0
 	wait "$child" || status=$?

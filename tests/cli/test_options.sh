@@ -42,7 +42,7 @@ if ((EUID == 0)); then
 	child=$!
 	exec {writer}>"$scratch/fifo"
 	echo mounted >&"$writer"
-	await "the first answer" test -s "$scratch/stream"
+	await_written "the first answer" "$scratch/stream" test -s "$scratch/stream"
 	mountpoint -q "$home" || lib_fail "--private-mount mounts nothing"
 	exec {writer}>&-
 	wait "$child" || lib_fail "create --private-mount: $?"

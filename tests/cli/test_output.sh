@@ -98,10 +98,10 @@ on_terminal "exec $command create - <$(printf %q "$scratch/fifo")" "$scratch/ter
 child=$!
 exec {writer}>"$scratch/fifo"
 printf 'p1\np2\n' >&"$writer"
-await "a progress line" grep -Eq 'create: 2 done, [0-9]+/s, [0-9]+ s' "$scratch/terminal"
+await_written "a progress line" "$scratch/terminal" grep -Eq 'create: 2 done, [0-9]+/s, [0-9]+ s' "$scratch/terminal"
 printf 'a\n' >&"$writer"
-await "a failure" grep -q 'a layer a already' "$scratch/terminal"
-await "another progress line" grep -Eq 'create: 3 done, 1 failed, [0-9]+/s, [0-9]+ s' "$scratch/terminal"
+await_written "a failure" "$scratch/terminal" grep -q 'a layer a already' "$scratch/terminal"
+await_written "another progress line" "$scratch/terminal" grep -Eq 'create: 3 done, 1 failed, [0-9]+/s, [0-9]+ s' "$scratch/terminal"
 exec {writer}>&-
 status=0
 wait "$child" || status=$?
@@ -119,7 +119,7 @@ on_terminal "exec $command usage - <$(printf %q "$scratch/fifo")" "$scratch/term
 child=$!
 exec {writer}>"$scratch/fifo"
 printf 'counted\ncounted\n' >&"$writer"
-await "entries" grep -Eq 'usage: 2 done, [0-9]+/s, 14 entries, [0-9]+ s' "$scratch/terminal"
+await_written "entries" "$scratch/terminal" grep -Eq 'usage: 2 done, [0-9]+/s, 14 entries, [0-9]+ s' "$scratch/terminal"
 exec {writer}>&-
 wait "$child"
 
@@ -130,7 +130,7 @@ exec {file}<"$home/subvolumes/held/file"
 quietly rm held
 on_terminal "exec $command sync --wait-clean" "$scratch/terminal" {file}<&- &
 child=$!
-await "the backlog" grep -Eq 'sync: [0-9]+ to be cleaned, [0-9]+ s' "$scratch/terminal"
+await_written "the backlog" "$scratch/terminal" grep -Eq 'sync: [0-9]+ to be cleaned, [0-9]+ s' "$scratch/terminal"
 exec {file}<&-
 wait "$child"
 

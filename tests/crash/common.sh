@@ -15,6 +15,7 @@ if [ -z "${VARVE_TEST_DIR:-}" ]; then
 fi
 
 crash=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+. "$crash/../lib/wait.sh"
 top=$(cd -- "$crash/../.." && pwd)
 build=${VARVE_BUILD:-$top/build}
 seed=${VARVE_TEST_SEED:-$(($(date +%s%N) % 1000000))}
@@ -103,37 +104,25 @@ reflink_make() {
 	mount_at "$work/reflink.img" "$work/reflink" -o loop
 }
 
-# Unmount $1. A loop device lets go of its file a moment after the file system on it was unmounted.
+# Unmount $1. A loop device lets go of its file a moment after the file system on it was unmounted, and tells nobody.
 umount_soon() {
-	local i
-	for ((i = 0; i < 6000; i++)); do
-		umount "$1" 2>"$work/umount.out" && return
-		sleep 0.02
-	done
-	fail "$(cat "$work/umount.out")"
+	wait_until "" umount_quietly "$1" || fail "$(cat "$work/umount.out")"
 }
+umount_quietly() { umount "$1" 2>"$work/umount.out"; }
 
 # Serve the image $1 as the disk $work/disk, and log all that reaches it in $2, if that is given. $logstore is the program. 1: there is
 # no FUSE.
 logstore_start() {
-	local i
 	: >"$work/disk"
 	: >"$work/logstore.out"
 	"$logstore" --image "$1" --mount "$work/disk" ${2:+--log "$2"} >"$work/logstore.out" 2>&1 &
 	server=$!
 	children[$server]=logstore
-	for ((i = 0; i < 12000; i++)); do
-		if grep -q serving "$work/logstore.out"; then
-			mounts+=("$work/disk")
-			return 0
-		fi
-		if ! kill -0 "$server" 2>/dev/null; then
-			say "no FUSE: $(cat "$work/logstore.out")"
-			return 1
-		fi
-		sleep 0.01
-	done
-	fail "logstore does not serve: $(cat "$work/logstore.out")"
+	if ! wait_written "$server" "$work/logstore.out" grep -q serving "$work/logstore.out"; then
+		say "no FUSE: $(cat "$work/logstore.out")"
+		return 1
+	fi
+	mounts+=("$work/disk")
 }
 
 # Serve it no longer: the log is whole then. $1: "killed", where the program was.
@@ -155,13 +144,7 @@ churn_start() {
 
 # Wait until the load with the record $1 is under way.
 churn_running() {
-	local i
-	for ((i = 0; i < 12000; i++)); do
-		grep -q running "$1.out" && return
-		kill -0 "$child" 2>/dev/null || break
-		sleep 0.01
-	done
-	fail "the load did not start: $(cat "$1.err")"
+	wait_written "$child" "$1.out" grep -q running "$1.out" || fail "the load did not start: $(cat "$1.err")"
 }
 
 # Wait for the load $1 (a process), whose record is $2; it must end with a status that matches $3.
@@ -175,21 +158,13 @@ churn_end() {
 # Wait until the load with the record $1 has written a random number of lines more, at most $2: a random moment of its work, however
 # busy the machine is.
 churn_moment() {
-	local lines i
+	local lines
 	lines=$(($(wc -l <"$1") + 1 + RANDOM % $2))
-	for ((i = 0; i < 12000; i++)); do
-		(($(wc -l <"$1") < lines)) || return 0
-		kill -0 "$child" 2>/dev/null || break
-		sleep 0.01
-	done
-	fail "the load stands still: $(cat "$1.out" "$1.err")"
+	wait_written "$child" "$1" has_lines "$lines" "$1" || fail "the load has ended: $(cat "$1.out" "$1.err")"
 }
 
-# Sleep for a random time of less than $1 milliseconds: only where each moment is as good as the other, and nothing tells of one.
-sleep_random() {
-	local ms=$(((RANDOM * 32768 + RANDOM) % $1))
-	sleep "$((ms / 1000)).$(printf '%03d' $((ms % 1000)))"
-}
+# Has the file $2 at least $1 lines?
+has_lines() { (($(wc -l <"$2") >= $1)); }
 
 # Run verify with the arguments; it must find nothing wrong.
 verify_all() {

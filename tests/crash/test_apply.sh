@@ -69,7 +69,7 @@ for ((round = 1; round <= (rounds + 1) / 2; round++)); do
 	"$varve" "${options[@]}" create --parent base --apply "$work/archive.tar" "random-$round" >/dev/null 2>&1 &
 	child=$!
 	children[$child]=create
-	sleep_random $((took_ms * 5 / 4))
+	wait_moment $((took_ms * 5 / 4))
 	kill -9 "$child" 2>/dev/null || true
 	wait "$child" 2>/dev/null || true
 	unset "children[$child]"

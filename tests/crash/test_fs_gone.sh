@@ -23,14 +23,9 @@ fail_under_load() {
 	say "$1 ${*:2}: $(tail -n 1 "$record.out")"
 }
 
-# Take write access away. Files that are open for writing make it fail: try again.
+# Take write access away. Files that are open for writing make it fail, and nothing tells when there is none: try again.
 remount_read_only() {
-	local i
-	for ((i = 0; i < 2000; i++)); do
-		mount -o remount,ro "$mnt" 2>/dev/null && return
-		sleep 0.01
-	done
-	fail "cannot remount read-only"
+	wait_until "" mount -o remount,ro "$mnt" 2>/dev/null || fail "cannot remount read-only"
 }
 
 writes_fail() { kill -USR1 "$server"; }
@@ -67,16 +62,12 @@ disk_case() {
 }
 
 # Wait until the disk owes an answer: until FUSE holds a request for the program that serves it. What /sys says of the loop device above
-# does not tell: a flush is not counted there, and nothing else may follow one that gets no answer.
+# does not tell: a flush is not counted there, and nothing else may follow one that gets no answer. FUSE tells nobody, either.
 await_stall() {
-	local waiting i
 	waiting=$work/fusectl/$(findmnt -nro MAJ:MIN "$work/disk" | cut -d: -f2)/waiting
-	for ((i = 0; i < 12000; i++)); do
-		(($(<"$waiting") == 0)) || return 0
-		sleep 0.01
-	done
-	fail "the disk is asked for nothing"
+	wait_until "" disk_owes || fail "the disk is asked for nothing"
 }
+disk_owes() { (($(<"$waiting") != 0)); }
 
 # The disk answers nothing for a while, and then goes on: so does the load, and no request fails for it.
 stall_case() {

@@ -39,7 +39,7 @@ kill_one() {
 			churn_running "$record"
 			churn_moment "$record" 150
 		else
-			sleep_random 50
+			wait_moment 50
 		fi
 		kill -9 "$child" || true
 	fi

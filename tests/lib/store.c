@@ -112,6 +112,16 @@ bool test_readable(int descriptor, int timeout_ms)
 	}
 }
 
+void test_until(bool (*look)(void *data), void *data)
+{
+	int64_t end_ms = test_now_ms() + TEST_WAIT_MS;
+
+	while (!look(data)) {
+		ck_assert_int_lt(test_now_ms(), end_ms);
+		poll(NULL, 0, TEST_LOOK_MS);
+	}
+}
+
 void test_dispatch_until(struct varve_store *store, const unsigned *value, unsigned target)
 {
 	int64_t end_ms = test_now_ms() + TEST_WAIT_MS;

@@ -63,6 +63,9 @@
  */
 #define TEST_WAIT_MS test_scaled_ms(120000)
 
+/* How long it is between two looks at what tells nobody, in milliseconds. */
+#define TEST_LOOK_MS 20
+
 /* A user and group without privilege. */
 #define TEST_NOBODY 65534
 
@@ -289,6 +292,12 @@ int test_scaled_ms(int time_ms);
 
 /* Is DESCRIPTOR readable within TIMEOUT_MS? */
 bool test_readable(int descriptor, int timeout_ms);
+
+/*
+ * Call LOOK(DATA) until it returns true: only for what the kernel tells nobody of. The test fails
+ * where that takes longer than TEST_WAIT_MS.
+ */
+void test_until(bool (*look)(void *data), void *data);
 
 /* The name of an errno ("ENOENT"), positive or negative. */
 const char *test_errno_name(int error);

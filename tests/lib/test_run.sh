@@ -7,8 +7,12 @@ set -euo pipefail
 here="$(cd "$(dirname "$0")/../.." && pwd)"
 copy="$(mktemp -d)"
 trap 'rm -rf -- "${copy:?}"' EXIT
-mkdir -p "$copy/tests/unit" "$copy/tests/real" "$copy/build" "$copy/tmp"
+mkdir -p "$copy/tests/unit" "$copy/tests/real" "$copy/tests/lib" "$copy/build" "$copy/tmp"
 cp "$here/tests/run" "$copy/tests/run"
+cp "$here/tests/lib/wait.sh" "$copy/tests/lib/"
+# What never ends; and a pipe, at which one test waits for another.
+endless="tail -f /dev/null"
+mkfifo "$copy/go"
 failures=0
 
 # Write the seeded test $1 with the marker $2; its body is standard input.
@@ -45,10 +49,10 @@ expect_lines() {
 seed real/test_pass 'backend=both' <<<'[[ -d $VARVE_TEST_MOUNT && -d $TMPDIR && -d $VARVE_BUILD ]] && [[ $VARVE_TEST_BACKEND == uring || $VARVE_TEST_BACKEND == threads ]]'
 seed real/test_fail 'backend=any mount=no root=yes' <<<'echo why it fails; exit 3'
 seed real/test_skip 'backend=any mount=no root=yes' <<<'echo first; echo the reason; exit 77'
-seed real/test_hang 'backend=any timeout=1 mount=no root=yes' <<<'sleep 100'
+seed real/test_hang 'backend=any timeout=1 mount=no root=yes' <<<"$endless"
 seed real/test_uring 'backend=uring mount=no root=yes' <<<'[[ $VARVE_TEST_BACKEND == uring ]]'
 seed real/test_either 'mount=no root=yes' <<<'exit 0'
-seed real/test_process 'backend=any mount=no root=yes' <<<'setsid sleep 100 & exit 0'
+seed real/test_process 'backend=any mount=no root=yes' <<<"setsid $endless & exit 0"
 seed real/test_mount 'backend=any' <<<'mkdir "$VARVE_TEST_MOUNT/x"; mount -t tmpfs none "$VARVE_TEST_MOUNT/x"'
 seed real/test_loop 'backend=any mount=no root=yes' <<<'truncate -s 1M "$VARVE_TEST_DIR/i"; losetup --find "$VARVE_TEST_DIR/i"'
 seed real/test_file 'backend=any mount=no root=yes' <<<'touch "$TMPDIR/forgotten"'
@@ -84,7 +88,7 @@ expect '^skip .* real/test_skip: the reason$' 1
 expect '^FAIL .* real/test_hang: status 124$' 1
 expect '^      run: killed after 10 seconds$' 1
 expect '^FAIL .* real/test_process: status 0$' 1
-expect '^      run: left a process: [0-9]+ sleep 100' 1
+expect '^      run: left a process: [0-9]+ tail -f' 1
 expect '^FAIL .* real/test_mount: status 0$' 1
 expect '^      run: left a mount: .*/mnt/x$' 1
 expect '^FAIL .* real/test_loop: status 0$' 1
@@ -162,15 +166,16 @@ rm "$copy/tests/real/test_both.c"
 run no/such
 expect 'no such test' 2
 # Order of the output, whatever ends first.
-seed unit/test_a '' <<<'sleep 0.3'
-seed unit/test_b '' <<<'exit 0'
+seed unit/test_a '' <<<"read -r _ <'$copy/go'"
+seed unit/test_b '' <<<"echo go >'$copy/go'"
 run --jobs 4 unit
 if [[ "$(grep -o 'unit/test_[a-z]*' <<<"$output" | paste -s -d ' ')" != "unit/test_a unit/test_b unit/test_plain" ]]; then
 	failures=$((failures + 1))
 	printf 'out of order:\n%s\n' "$output"
 fi
-# No time left for the second.
-seed unit/test_a '' <<<'sleep 11'
+seed unit/test_b '' <<<'exit 0'
+# No time left for the second, once the first has taken it all.
+seed unit/test_a '' <<<"timeout 11 $endless || true"
 run --jobs 1 --within 10 unit/test_a unit/test_b
 expect '^ok .* unit/test_a$' 0
 expect '^skip .* unit/test_b: no time left$' 0
@@ -186,12 +191,10 @@ PATH="$copy/bin:$PATH" run unit/test_c
 expect '^FAIL .* unit/test_c' 1
 rm -- "$copy/tests/unit/test_c.c"
 # Interrupted, it takes all with it.
-seed unit/test_long '' <<<'sleep 100'
+seed unit/test_long '' <<<"echo begun >'$copy/go'; exec $endless"
 TMPDIR="$copy/tmp" "$copy/tests/run" --build "$copy/build" unit/test_long >"$copy/interrupted" 2>&1 &
 runner=$!
-until [[ -n "$(find "$copy/tmp" -name output)" ]]; do
-	sleep 0.02
-done
+read -r _ <"$copy/go"
 kill -TERM "$runner"
 wait "$runner" && failures=$((failures + 1)) && echo "the interrupted runner was content"
 if [[ -n "$(ls -A "$copy/tmp")" ]]; then

@@ -10,19 +10,17 @@ import os
 import random
 import sys
 import threading
-import time
 
 import grpc
 
 from snapshots_client import Client, HANG_S, labels_of
+from waits import wait_moment, wait_until
 
 THREADS = 2
 # A chain of that many is enough.
 CHAIN = 20
 # The kill comes within it, after a commit: each moment is as good as the other.
 MOMENT_S = 0.1
-# Between two questions about what tells nobody when it comes.
-PAUSE_S = 0.05
 # So many commits may follow those that were waited for, until the next are: more would be there at the moment, and to be looked at.
 AHEAD = 4
 # So many kills lie between two lines about them.
@@ -38,21 +36,27 @@ class Containerd(Client):
     """Its client for the snapshots of varve."""
 
     metadata = (("containerd-namespace", "default"),)
+    # While there is no containerd a call waits: what fails has reached one.
+    wait_for_ready = True
 
     def ask(self, method, **fields):
         """Call METHOD once."""
         return self.call(method, snapshotter=b"varve", **fields)
 
     def insist(self, method, **fields):
-        """Call METHOD; again, as long as containerd has not found its way back to the daemon."""
-        end = time.monotonic() + HANG_S
-        while True:
+        """Call METHOD; again, as long as containerd has not found its way back to the daemon, of which it tells nobody."""
+        unavailable = []
+
+        def insist():
             try:
-                return self.ask(method, **fields)
+                # In a list: an answer may be empty, and so false.
+                return [self.ask(method, **fields)]
             except grpc.RpcError as error:
-                if error.code() != grpc.StatusCode.UNAVAILABLE or time.monotonic() > end:
+                if error.code() != grpc.StatusCode.UNAVAILABLE:
                     raise
-            time.sleep(PAUSE_S)
+                unavailable[:] = [error]
+                return None
+        return wait_until(insist, lambda: unavailable[0])[0]
 
 
 class Mounted:
@@ -84,6 +88,8 @@ class Churn:
         self.uncertain = []
         self.changed = threading.Condition()
         self.allowed = 0
+        # How often what was killed has come back.
+        self.restarts = 0
         self.stopped = False
         self.error = None
         self.threads = [threading.Thread(target=self.work, args=(thread,), daemon=True) for thread in range(THREADS)]
@@ -97,17 +103,18 @@ class Churn:
             while True:
                 with self.changed:
                     self.changed.wait_for(lambda: self.stopped or len(self.acknowledged) < self.allowed)
+                    restarts = self.restarts
                 if self.stopped:
                     return
                 step += 1
-                chain = self.one(containerd, f"{thread}-{step}", chain if len(chain) < CHAIN else ())
+                chain = self.one(containerd, f"{thread}-{step}", chain if len(chain) < CHAIN else (), restarts)
         except Exception as error:  # The main thread raises it.
             with self.changed:
                 self.error = error
                 self.changed.notify_all()
 
-    def one(self, containerd, number, chain):
-        """Commit the snapshot NUMBER on the CHAIN; return that which the next one continues."""
+    def one(self, containerd, number, chain, restarts):
+        """Commit the snapshot NUMBER on the CHAIN; return that which the next one continues. RESTARTS is their number before."""
         self.chains[number] = chain + (number,)
         active, name = f"active-{number}".encode(), f"committed-{number}".encode()
         try:
@@ -121,7 +128,9 @@ class Churn:
         except grpc.RpcError as error:
             if error.code() != grpc.StatusCode.UNAVAILABLE:
                 raise
-            time.sleep(PAUSE_S)
+            # What was killed meanwhile comes back, or has already.
+            with self.changed:
+                self.changed.wait_for(lambda: self.stopped or self.restarts != restarts)
             return chain
         with self.changed:
             self.acknowledged.append(number)
@@ -138,6 +147,12 @@ class Churn:
                 raise TimeoutError("the churn stands still")
             if self.error:
                 raise self.error
+
+    def restarted(self):
+        """What was killed is back."""
+        with self.changed:
+            self.restarts += 1
+            self.changed.notify_all()
 
     def stop(self):
         """End it."""
@@ -206,10 +221,11 @@ def main():
     for number in range(1, int(rounds) + 1):
         # The moment is after some commits, and then anywhere in what follows.
         churn.wait(draw.randint(1, 4))
-        time.sleep(draw.uniform(0, MOMENT_S))
+        wait_moment(draw, MOMENT_S)
         name = draw.choice(("daemon", "daemon", "containerd"))
         kills[name] += 1
         order(f"kill {name}")
+        churn.restarted()
         # The last one is looked at after each kill, all at the end.
         last = churn.acknowledged[-1]
         check(containerd, directory, last, churn.chains[last])

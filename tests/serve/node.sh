@@ -10,14 +10,14 @@
 # node_begin makes a btrfs in an image at $node/pool; the daemon's home is $node/pool/home.
 : "${node:=}" "${varve:?}" "${node_access_log:=failures}"
 
-# How often it is asked whether a program is ready, and how long between: for hangs only.
-readonly NODE_TRIES=1200 NODE_PAUSE_S=0.05
 readonly NODE_POOL_SIZE=8G
 # The image that the pods of CRI have as their own.
 readonly NODE_IMAGE=docker.io/library/own:1
 daemon_pid="" containerd_pid="" ready_pid=""
 node_tools="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 readonly node_tools
+# shellcheck source=tests/lib/wait.sh
+. "$node_tools/../lib/wait.sh"
 
 # Make what containerd's shims and runc have beside what they can be told.
 node_run() {
@@ -68,17 +68,11 @@ node_config() {
 	CONFIG
 }
 
-# Wait until what follows succeeds, or the process $1 has ended.
+# Wait until what follows succeeds: for what containerd, whose process is $1, tells nobody.
 node_wait() {
-	local pid="$1" tries
+	local pid="$1"
 	shift
-	for ((tries = 0; tries < NODE_TRIES; tries++)); do
-		if "$@" >"$node/wait" 2>&1; then
-			return 0
-		fi
-		kill -0 "$pid" 2>/dev/null || break
-		sleep "$NODE_PAUSE_S"
-	done
+	wait_until "$pid" "$@" >"$node/wait" 2>&1 && return
 	printf 'not ready: %s: %s\n' "$*" "$(cat "$node/wait")" >&2
 	return 1
 }

@@ -6,15 +6,12 @@ after restarts, they are looked at and removed.
 """
 import concurrent.futures
 import sys
-import time
 
 import grpc
 
 import cri_pb2 as cri
+from waits import PATIENCE_S, wait_until
 
-PATIENCE_S = 300
-# Between two questions about what tells nobody when it comes.
-PAUSE_S = 0.2
 UNINITIALIZED = "server is not initialized yet"
 WRITTEN = 1 << 20
 
@@ -26,18 +23,22 @@ class Runtime:
         self.channel = grpc.insecure_channel(f"unix://{socket}")
 
     def call(self, method, request, response=cri.Empty):
-        """Call METHOD and return the answer; again, as long as containerd takes its state up after a restart."""
+        """Call METHOD and return the answer; again, as long as containerd takes its state up after a restart.
+
+        Its socket is there before that, and it is ready for systemd. It tells of the end of it only by another answer, and kubelet asks
+        again, too.
+        """
         function = self.channel.unary_unary(f"/runtime.v1.RuntimeService/{method}", request_serializer=lambda m: m.SerializeToString(),
                                             response_deserializer=response.FromString)
-        end = time.monotonic() + PATIENCE_S
-        while True:
+
+        def ask():
             try:
                 return function(request, timeout=PATIENCE_S, wait_for_ready=True)
             except grpc.RpcError as error:
-                # Its socket is there before that. It says so by the words alone, and kubelet asks again, too.
-                if UNINITIALIZED not in error.details() or time.monotonic() > end:
+                if UNINITIALIZED not in error.details():
                     raise
-            time.sleep(PAUSE_S)
+                return None
+        return wait_until(ask, lambda: UNINITIALIZED)
 
 
 def pod_config(number, cgroup):
@@ -76,17 +77,14 @@ def execute(runtime, container, command):
 
 
 def check_statistics(runtime, count):
-    """Wait until the statistics, which are gathered now and then, have what each container has written."""
-    end = time.monotonic() + PATIENCE_S
-    while True:
+    """Wait until the statistics have what each container has written: containerd gathers them now and then, and tells nobody."""
+    used = []
+
+    def gathered():
         stats = runtime.call("ListContainerStats", cri.Empty(), cri.ListContainerStatsResponse).stats
-        used = [item.writable_layer.used_bytes.value for item in stats]
-        if len(used) == count and all(WRITTEN <= bytes_used < 2 * WRITTEN for bytes_used in used):
-            return
-        if time.monotonic() > end:
-            raise RuntimeError(f"statistics: {used}")
-        # containerd collects them every ten seconds.
-        time.sleep(PAUSE_S)
+        used[:] = [item.writable_layer.used_bytes.value for item in stats]
+        return len(used) == count and all(WRITTEN <= bytes_used < 2 * WRITTEN for bytes_used in used)
+    wait_until(gathered, lambda: f"statistics: {used}")
 
 
 def finish(runtime, count, pool):

@@ -30,6 +30,8 @@ class Client:
 
     # What each call says beside its message: (name, value).
     metadata = ()
+    # Whether a call waits while there is no connection; None: it fails.
+    wait_for_ready = None
 
     def __init__(self, path):
         self.path = path
@@ -48,8 +50,8 @@ class Client:
         stub = kind("/containerd.services.snapshots.v1.Snapshots/" + method, request_serializer=request.SerializeToString,
                     response_deserializer=response.FromString)
         message = message or request(**fields)
-        return stub(message, timeout=timeout, metadata=self.metadata) if method == "List" else \
-            stub.future(message, timeout=timeout, metadata=self.metadata)
+        options = {"timeout": timeout, "metadata": self.metadata, "wait_for_ready": self.wait_for_ready}
+        return stub(message, **options) if method == "List" else stub.future(message, **options)
 
     def call(self, method, message=None, **fields):
         result = self.start_call(method, message, **fields)

@@ -12,12 +12,12 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import traceback
 
 import grpc
 
 from snapshots_client import Client, HANG_S, labels_of, pb
+from waits import wait_until
 
 SOCKET = "/run/varve/varve.sock"
 HOME = "/var/lib/varve"
@@ -35,8 +35,6 @@ LIMIT = 1 << 20
 REFUSED = re.compile(r"clone3|(get|list|remove|set)xattrat|syscall_0x\w+")
 # In tenths, as `systemd-analyze security --threshold` counts: what the unit reached when it was written.
 EXPOSURE_MAX = 50
-# Between two questions about what tells nobody when it comes.
-PAUSE_S = 0.05
 IMAGE = "docker.io/library/own:1"
 
 
@@ -59,11 +57,8 @@ def expect(name, value, unit=UNIT):
 
 
 def wait_for(name, value, unit=UNIT):
-    """Wait until the property NAME of a unit is VALUE."""
-    end = time.monotonic() + HANG_S
-    while shown(name, unit) != value:
-        assert time.monotonic() < end, f"{name} of {unit} is {shown(name, unit)}, not {value}"
-        time.sleep(PAUSE_S)
+    """Wait until the property NAME of a unit is VALUE, which systemctl cannot."""
+    wait_until(lambda: shown(name, unit) == value, lambda: f"{name} of {unit} is {shown(name, unit)}, not {value}")
 
 
 def process():
@@ -333,15 +328,17 @@ def case_containerd():
 
 
 def insist(function):
-    """Call FUNCTION until it does not fail."""
-    end = time.monotonic() + HANG_S
-    while True:
+    """Call FUNCTION until it does not fail: containerd tells nobody when it is connected again, or a task has ended."""
+    failed = []
+
+    def succeeds():
         try:
-            return function()
-        except AssertionError:
-            if time.monotonic() > end:
-                raise
-        time.sleep(PAUSE_S)
+            function()
+            return True
+        except AssertionError as error:
+            failed[:] = [error]
+            return False
+    wait_until(succeeds, lambda: failed[0])
 
 
 def wait_stopped(name):

@@ -38,22 +38,23 @@ done
 
 # shellcheck disable=SC1091
 . ./pool
-# Its commands run here, so that the daemon is a job of this shell.
-# shellcheck disable=SC1091
-. ./daemon >daemon.log 2>&1
+# Become what follows $1, with its output in $1.log, and wait until it says that it is ready, as it would to systemd.
+mkfifo ready
+start() {
+	local name="$1" state=""
+	shift
+	/usr/bin/python3 -B "$root/tests/serve/ready.py" ready "$tmp/notify" "$@" >"$name.log" 2>&1 &
+	read -r state <ready || true
+	[[ "$state" == ready ]] || fail "$name: $(cat "$name.log")"
+}
+# The example puts the daemon into the background.
+start daemon bash -c '. ./daemon; trap "kill $!" TERM; wait; wait'
 daemon=$!
 printf 'disabled_plugins = ["io.containerd.grpc.v1.cri"]\n' >/etc/containerd/config.toml
 # shellcheck disable=SC1091
 . ./config
-containerd >containerd.log 2>&1 &
+start containerd containerd
 containerd=$!
-for ((tries = 0; tries < 1200; tries++)); do
-	if ctr version >/dev/null 2>&1 && [[ -S /run/varve.sock ]]; then
-		break
-	fi
-	kill -0 "$containerd" "$daemon" || fail "$(cat daemon.log containerd.log)"
-	sleep 0.05
-done
 bash -e ./run >output 2>&1 || fail "$(cat run output containerd.log daemon.log)"
 expect_line output '^bin$'
 bash -e ./look >output 2>&1 || fail "$(cat look output)"

@@ -11,9 +11,10 @@
 #include "api/serve/record.pb-c.h"
 #include "record.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <malloc.h>
-#include <poll.h>
+#include <unistd.h>
 
 /* Replace the record of layer ID by BYTES. */
 static void set_record(struct varve_store *store, const char *id, const void *bytes, size_t count)
@@ -219,10 +220,17 @@ START_TEST(test_circles)
 }
 END_TEST
 
-/* Make, commit, update and remove snapshots of HOME until killed. */
-static int churn(void *home)
+/* A home, and a pipe on which a child tells of what it makes there. */
+struct churned {
+	char *home;
+	int pipe[2];
+};
+
+/* Make, commit, update and remove snapshots of a home until killed; write a byte for each one. */
+static int churn(void *data)
 {
-	struct node *node = node_open(home);
+	const struct churned *churned = data;
+	struct node *node = node_open(churned->home);
 
 	for (unsigned i = 0;; i++) {
 		node_create(node, "Prepare", test_path("k%u", i), NULL, NULL);
@@ -233,6 +241,7 @@ static int churn(void *home)
 		/* The calls that it has are forgotten; each has ended but the last ones. */
 		while (varve_pending(node->store) > 8)
 			varve_wait(node->store, -1);
+		ck_assert_int_eq(write(churned->pipe[1], "", 1), 1);
 	}
 	return 0;
 }
@@ -244,14 +253,20 @@ START_TEST(test_killed)
 	uint64_t seed = test_seed();
 
 	for (unsigned i = 0; i < ROUNDS; i++) {
-		int child = test_child_endless(churn, home);
-		int layers = 5 + (int)(test_random(&seed) % 20), waited = 0;
+		struct churned churned = { .home = home };
+		/* Calls of the first ones are still under way. */
+		unsigned snapshots = 12 + (unsigned)(test_random(&seed) % 20);
 		struct node *node;
+		char told;
+		int child;
 
-		while (test_entries(test_path("%s/subvolumes", home)) < layers &&
-		       waited++ < TEST_WAIT_MS)
-			poll(NULL, 0, 1);
+		ck_assert_int_eq(pipe2(churned.pipe, O_CLOEXEC), 0);
+		child = test_child_endless(churn, &churned);
+		close(churned.pipe[1]);
+		while (snapshots--)
+			ck_assert_int_eq(read(churned.pipe[0], &told, 1), 1);
 		test_child_kill(child);
+		close(churned.pipe[0]);
 		node = node_open(home);
 		/* Each layer has its record; and the other way round. */
 		ck_assert_str_eq(node->said, "");

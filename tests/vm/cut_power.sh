@@ -16,17 +16,15 @@ verify=$(program verify)
 
 # Boot with the disk $work/disk, run the load, cut the power once its record has $1 lines.
 cut_after() {
-	local lines=$1 until=$((SECONDS + BOOT_LIMIT_S)) machine status=0
+	local lines=$1 machine status=0
 	rm -f "$work/cut"
 	: >"$work/record"
 	"$here/vm" run --build "$build" --disk "$work/disk" --record "$work/record" --cut "$work/cut" --limit "$BOOT_LIMIT_S" \
 		"build/tests/crash/churn --home /disk/home --record /dev/vport0p3 --seed $((seed + lines)) --limit 200" \
 		>"$work/machine.out" 2>&1 &
 	machine=$!
-	while (($(wc -l <"$work/record") < lines && SECONDS < until)); do
-		kill -0 "$machine" 2>/dev/null || break
-		sleep 0.05
-	done
+	# The machine ends at its limit.
+	wait_written "$machine" "$work/record" has_lines "$lines" "$work/record" || true
 	: >"$work/cut"
 	wait "$machine" || status=$?
 	((status == 0)) || fail "the machine ended with $status: $(cat "$work/machine.out")"
