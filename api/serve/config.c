@@ -117,6 +117,15 @@ static void print_old(const char *socket)
 	print_line("  snapshotter", "varve");
 }
 
+/* Write what lets images be unpacked for SNAPSHOTTER. One such table takes the default one away. */
+static void print_unpack(const char *snapshotter)
+{
+	printf("[[plugins.\"io.containerd.transfer.v1.local\".unpack_config]]\n");
+	print_line("  platform", platform());
+	print_line("  snapshotter", snapshotter);
+	print_line("  differ", "walking");
+}
+
 /* Write the lines for containerd 2.x. */
 static void print_new(const char *home, const char *socket)
 {
@@ -126,11 +135,10 @@ static void print_new(const char *home, const char *socket)
 	print_line("  platform", platform());
 	printf("  capabilities = [\"remap-ids\"]\n  [proxy_plugins.varve.exports]\n");
 	print_line("    root", home);
-	printf("\n# Images that are pulled and imported are unpacked for varve, too.\n"
-	       "[[plugins.\"io.containerd.transfer.v1.local\".unpack_config]]\n");
-	print_line("  platform", platform());
-	print_line("  snapshotter", "varve");
-	print_line("  differ", "walking");
+	printf("\n# Images that are pulled and imported are unpacked for varve, too, and for "
+	       "overlayfs as without these lines.\n");
+	print_unpack("overlayfs");
+	print_unpack("varve");
 	printf("\n# Kubernetes: pods and their images, too.\n"
 	       "[plugins.\"io.containerd.cri.v1.images\"]\n");
 	print_line("  snapshotter", "varve");

@@ -35,7 +35,9 @@ print_config --containerd-version v2.1.4 >"$tmp/new"
 expect_value "$(value "$tmp/new" version)" 3
 expect_value "$(value "$tmp/new" proxy_plugins varve exports root)" '/a "home"'
 expect_value "$(value "$tmp/new" proxy_plugins varve capabilities)" "['remap-ids']"
-expect_value "$(value "$tmp/new" plugins io.containerd.transfer.v1.local unpack_config 0 snapshotter)" varve
+# The list is in place of the default one: who asked for overlayfs, or for none, must find it.
+expect_value "$(value "$tmp/new" plugins io.containerd.transfer.v1.local unpack_config 0 snapshotter)" overlayfs
+expect_value "$(value "$tmp/new" plugins io.containerd.transfer.v1.local unpack_config 1 snapshotter)" varve
 expect_value "$(value "$tmp/new" plugins io.containerd.cri.v1.images snapshotter)" varve
 
 # The version is that of the containerd that is found.
