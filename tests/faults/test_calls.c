@@ -11,6 +11,7 @@
  */
 #include "calls.h"
 #include "test.h"
+#include "tree_text.h"
 
 #include "engine/store/store.h"
 #include "engine/walk/workers.h"
@@ -64,68 +65,6 @@ int security_check_context(const char *context)
 }
 
 /* ---- what is there --------------------------------------------------------------------------- */
-
-/* Go on with the number SUM, which differs where BYTES do. */
-static uint64_t digest(uint64_t sum, const void *bytes, size_t size)
-{
-	for (size_t i = 0; i < size; i++)
-		sum = sum * 0x100000001b3 + ((const unsigned char *)bytes)[i];
-	return sum;
-}
-
-/* Print the content of the file PATH, as a number. */
-static void print_content(FILE *file, const char *path)
-{
-	static char block[65536];
-	uint64_t sum = 0;
-	ssize_t length;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	while ((length = read(fd, block, sizeof(block))) > 0)
-		sum = digest(sum, block, (size_t)length);
-	fprintf(file, " content=%llx", (unsigned long long)sum);
-	close(fd);
-}
-
-static int by_name(const struct dirent **a, const struct dirent **b)
-{
-	return strcmp((*a)->d_name, (*b)->d_name);
-}
-
-/* Print all that PATH is to FILE, and what is below it; but for times and numbers. */
-static void print_tree(FILE *file, const char *path, const char *name)
-{
-	struct dirent **entries;
-	char names[512], value[512];
-	struct stat stat;
-	ck_assert_msg(lstat(path, &stat) == 0, "%s: %s", path, strerror(errno));
-	fprintf(file, "%s %o %u:%u %u", name, stat.st_mode, stat.st_uid, stat.st_gid,
-		S_ISDIR(stat.st_mode) ? 0 : (unsigned)stat.st_nlink);
-	ssize_t length = llistxattr(path, names, sizeof(names));
-	for (char *key = names; length > 0 && key < names + length; key += strlen(key) + 1)
-		fprintf(file, " %s=%.*s", key, (int)lgetxattr(path, key, value, sizeof(value)),
-			value);
-	if (S_ISREG(stat.st_mode)) {
-		fprintf(file, " size=%lld", (long long)stat.st_size);
-		print_content(file, path);
-	}
-	fputc('\n', file);
-	if (!S_ISDIR(stat.st_mode))
-		return;
-	int count = scandir(path, &entries, NULL, by_name);
-	for (int i = 0; i < count; i++) {
-		if (strcmp(entries[i]->d_name, ".") && strcmp(entries[i]->d_name, "..")) {
-			char *below = NULL, *below_name = NULL;
-			ck_assert_int_gt(asprintf(&below, "%s/%s", path, entries[i]->d_name), 0);
-			ck_assert_int_gt(asprintf(&below_name, "%s/%s", name, entries[i]->d_name),
-					 0);
-			print_tree(file, below, below_name);
-			free(below);
-			free(below_name);
-		}
-		free(entries[i]);
-	}
-	free(entries);
-}
 
 /* Print the labels and the record of the victim. Returns the error. */
 static int print_record(FILE *file, struct varve_store *store, struct varve_failure *failure)
