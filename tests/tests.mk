@@ -128,17 +128,31 @@ check-debian: all ## put a debootstrapped Debian through layers and archives (ro
 	@./tests/deps --debian
 	@VARVE_BUILD=$(abspath $(B)) tests/debian
 
+# With DEBIAN_SUITE, check-containerd and check-systemd take containerd, runc and systemd of that suite, in a root directory that is made
+# once and kept with the build.
+debian_root = $(if $(1),@./tests/deps --debian && tests/serve/debian_root $(1) $(B)/debian-$(1))
+debian_variable = $(if $(1),VARVE_TEST_ROOT=$(abspath $(B))/debian-$(1))
+
 .PHONY: check-containerd
 check-containerd: ## run a node of containerd on the daemon: images, containers, pods, restarts, kills (root, Debian; minutes)
 	@./tests/deps --containerd
 	@$(MAKE) --no-print-directory all $(if $(SERVE_GO_FOUND),$(B)/tests/serve/pull)
-	@VARVE_BUILD=$(abspath $(B)) tests/serve/containerd
+	$(call debian_root,$(DEBIAN_SUITE))
+	@VARVE_BUILD=$(abspath $(B)) $(call debian_variable,$(DEBIAN_SUITE)) tests/serve/containerd
 
 .PHONY: check-systemd
 check-systemd: ## boot a real systemd in a container and put the units through starts, calls, kills and stops (root, Debian; a minute)
 	@./tests/deps --containerd
 	@$(MAKE) --no-print-directory all
-	@VARVE_BUILD=$(abspath $(B)) tests/serve/systemd
+	$(call debian_root,$(DEBIAN_SUITE))
+	@VARVE_BUILD=$(abspath $(B)) $(call debian_variable,$(DEBIAN_SUITE)) tests/serve/systemd
+
+.PHONY: check-docker
+check-docker: ## run Docker with its BuildKit on the daemon, of the suite DEBIAN_SUITE (forky) (root, Debian, network; minutes)
+	@./tests/deps --containerd
+	@$(MAKE) --no-print-directory all
+	$(call debian_root,$(or $(DEBIAN_SUITE),forky))
+	@VARVE_BUILD=$(abspath $(B)) $(call debian_variable,$(or $(DEBIAN_SUITE),forky)) tests/serve/docker
 
 .PHONY: soak
 soak: test-deps ## run the tests again and again, for SOAK_SECONDS (300)

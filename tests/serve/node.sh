@@ -7,7 +7,8 @@
 #	varve		the command
 #	node_access_log	what calls the daemon logs in $node/varve.log (failures)
 #
-# node_begin makes a btrfs in an image at $node/pool; the daemon's home is $node/pool/home.
+# node_begin makes a btrfs in an image at $node/pool; the daemon's home is $node/pool/home. Before it, node_enter takes another Debian's
+# containerd, runc and libraries in the place of this machine's.
 : "${node:=}" "${varve:?}" "${node_access_log:=failures}"
 
 readonly NODE_POOL_SIZE=8G
@@ -18,6 +19,34 @@ node_tools="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 readonly node_tools
 # shellcheck source=tests/lib/wait.sh
 . "$node_tools/../lib/wait.sh"
+
+# Mount a copy of the root directory $1 at $node/over/root: what is written there is in memory.
+node_copy() {
+	mkdir -p "$node/over"
+	mount -t tmpfs tmpfs "$node/over"
+	mkdir "$node/over/upper" "$node/over/work" "$node/over/root"
+	mount -t overlay overlay -o "lowerdir=$1,upperdir=$node/over/upper,workdir=$node/over/work" "$node/over/root"
+}
+
+# Make a copy of the directory $1 the root of what follows: the directories from $2 on, and the devices, processes and control groups, are
+# the machine's.
+node_enter() {
+	local root="$node/over/root" path
+	node_copy "$1"
+	shift
+	for path in /proc /sys /dev; do
+		mount --rbind "$path" "$root$path"
+	done
+	for path; do
+		mkdir -p "$root$path"
+		mount --bind "$path" "$root$path"
+	done
+	mkdir -p "$root/old"
+	cd "$root" || return
+	pivot_root . old
+	cd / || return
+	umount --lazy /old
+}
 
 # Make what containerd's shims and runc have beside what they can be told.
 node_run() {
@@ -45,7 +74,7 @@ node_config() {
 		disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.devmapper",
 			"io.containerd.snapshotter.v1.zfs", "io.containerd.internal.v1.opt", "io.containerd.internal.v1.tracing"]
 	CONFIG
-	"$varve" serve --print-config containerd --home "$node/pool/home" --socket "$node/varve.sock"
+	"$varve" serve --print-config containerd --home "$node/pool/home" --socket "$node/varve.sock" | tee "$node/printed.toml"
 	cat <<-CONFIG
 
 		[grpc]
@@ -57,6 +86,17 @@ node_config() {
 		[plugins."io.containerd.metadata.v1.bolt"]
 			# Else a namespace has all blobs that another one has fetched.
 			content_sharing_policy = "isolated"
+	CONFIG
+	if grep -q '^version = 2' "$node/printed.toml"; then
+		node_config_cri_old
+	else
+		node_config_cri
+	fi
+}
+
+# What pods need, of containerd 1.x.
+node_config_cri_old() {
+	cat <<-CONFIG
 		[plugins."io.containerd.grpc.v1.cri"]
 			sandbox_image = "$NODE_IMAGE"
 			disable_apparmor = true
@@ -65,6 +105,21 @@ node_config() {
 			stream_server_address = "127.0.0.1"
 			[plugins."io.containerd.grpc.v1.cri".cni]
 				conf_dir = "$node/cni"
+	CONFIG
+}
+
+# The same of containerd 2.x.
+node_config_cri() {
+	cat <<-CONFIG
+		[plugins."io.containerd.cri.v1.images".pinned_images]
+			sandbox = "$NODE_IMAGE"
+		[plugins."io.containerd.cri.v1.runtime"]
+			disable_apparmor = true
+			restrict_oom_score_adj = true
+			[plugins."io.containerd.cri.v1.runtime".cni]
+				conf_dir = "$node/cni"
+		[plugins."io.containerd.grpc.v1.cri"]
+			stream_server_address = "127.0.0.1"
 	CONFIG
 }
 
@@ -82,7 +137,9 @@ node_wait() {
 node_start() {
 	local log="$1" fifo="$node/ready" state=""
 	shift
-	[[ -p "$fifo" ]] || mkfifo "$fifo"
+	# A new one each time: who wrote to the last one may still have that open, and its end would be taken for the end of this command.
+	rm -f -- "$fifo"
+	mkfifo "$fifo"
 	/usr/bin/python3 -B "$node_tools/ready.py" "$fifo" "$node/notify" "$@" >>"$log" 2>&1 &
 	ready_pid=$!
 	read -r state <"$fifo" || true
