@@ -46,6 +46,7 @@ expect_complaint examples man/varve_pool_create.3 's/uint64_t size_bytes;/uint64
 expect_complaint sections man/varve_noop.3 's/^\.Sh THREADS/.Sh THREAD/' 'has other sections'
 expect_complaint references man/varve_noop.3 's/varve_errors 7/varve_error 7/' 'refers to varve_error.7'
 expect_complaint steps man/varve_errors.7 's/^\.It Li PUBLISH$/.It Li PUBLISHED/' 'does not name the step PUBLISH'
+expect_complaint errors varve.h 's/-EUCLEAN/-EUNATCH/' 'does not name the error EUNATCH'
 if command -v mandoc >/dev/null; then
 	expect_complaint lint man/varve_open.3 's/^\.El$/.Ed/' 'mandoc: '
 fi
