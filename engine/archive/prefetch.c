@@ -69,16 +69,11 @@ static int prefetch_content(const struct prefetch *prefetch, struct item *item)
 	return r;
 }
 
-/* Read the file that FD, of O_PATH, is. */
-static int prefetch_file(const struct prefetch *prefetch, struct item *item, int fd)
+/* Read the attributes and the beginning of the open file. */
+static int prefetch_file(const struct prefetch *prefetch, struct item *item)
 {
 	int r = 0;
 
-	/* Where a process keeps a lease on it the kernel asks that to let go, and says -EAGAIN. */
-	item->call = "open";
-	item->fd = opath_reopen_read(fd);
-	if (item->fd < 0)
-		return item->fd;
 	if (item->state == ITEM_NEW) {
 		item->call = "flistxattr";
 		item->xattrs.fault = prefetch->feed.fault;
@@ -88,18 +83,62 @@ static int prefetch_file(const struct prefetch *prefetch, struct item *item, int
 	return r ? r : prefetch_content(prefetch, item);
 }
 
-int prefetch_entry(const struct prefetch *prefetch, struct item *item, struct prefetch_place *place)
+/*
+ * Open the file of ITEM by its number. 0; -ESTALE: it has to be looked for by its name; or -errno.
+ */
+static int prefetch_number(struct prefetch *prefetch, struct item *item)
+{
+	_cleanup_close_ int fd = -EBADF;
+	int r;
+
+	if (item->type != DT_REG)
+		return -ESTALE;
+	item->call = "open_by_handle_at";
+	fd = file_numbers_open(&prefetch->numbers, prefetch->feed.root_fd, item->inode,
+			       O_RDONLY | O_NONBLOCK | O_NOATIME);
+	if (fd < 0)
+		return fd;
+	if (item->state == ITEM_NEW) {
+		item->call = "statx";
+		r = RET_NERRNO(statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, OPATH_STAT_MASK,
+				     &item->statx));
+		if (r)
+			return r;
+		/* A process has it open, but its name is gone, or another file's. */
+		if (!item->statx.stx_nlink)
+			return -ESTALE;
+	}
+	item->fd = TAKE_FD(fd);
+	return 0;
+}
+
+/* Open the entry NAME of ITEM to look at it: a descriptor, of O_PATH where *RET_PATH says so. */
+static int prefetch_open(const struct item *item, int dir_fd, const char *name,
+			 struct statx *ret_statx, bool *ret_path)
+{
+	/* To open a directory acts on nothing. One that may not be read can be looked at. */
+	int fd = item->type == DT_DIR ? opath_open_dir(dir_fd, name, ret_statx) : -ENOTDIR;
+
+	*ret_path = fd < 0 && !fds_missing(fd);
+	return *ret_path ? opath_open(dir_fd, name, ret_statx) : fd;
+}
+
+int prefetch_entry(struct prefetch *prefetch, struct item *item, struct prefetch_place *place)
 {
 	_cleanup_close_ int fd = -EBADF;
 	struct statx statx;
 	const char *name;
 	ssize_t length;
-	int r = prefetch_enter(prefetch, place, item->path, &name);
+	bool path;
+	int r = prefetch_number(prefetch, item);
 
+	if (r != -ESTALE)
+		return r ? r : prefetch_file(prefetch, item);
+	r = prefetch_enter(prefetch, place, item->path, &name);
 	item->call = "openat2";
 	if (r)
 		return r;
-	fd = opath_open(place->fd, name, &statx);
+	fd = prefetch_open(item, place->fd, name, &statx, &path);
 	if (fd < 0)
 		return fd;
 	/* Nothing is left to do for the inode that the tree search found. */
@@ -108,8 +147,15 @@ int prefetch_entry(const struct prefetch *prefetch, struct item *item, struct pr
 		item->state = ITEM_NEW;
 		item->xattrs.count = 0;
 	}
-	if (S_ISREG(item->statx.stx_mode))
-		return prefetch_file(prefetch, item, fd);
+	if (S_ISREG(item->statx.stx_mode)) {
+		/*
+		 * Where a process keeps a lease on it the kernel asks that to let go, and says
+		 * -EAGAIN.
+		 */
+		item->call = "open";
+		item->fd = opath_reopen_read(fd);
+		return item->fd < 0 ? item->fd : prefetch_file(prefetch, item);
+	}
 	if (S_ISSOCK(item->statx.stx_mode))
 		return 0;
 	if (S_ISLNK(item->statx.stx_mode)) {
@@ -124,7 +170,8 @@ int prefetch_entry(const struct prefetch *prefetch, struct item *item, struct pr
 	}
 	item->call = "listxattr";
 	item->xattrs.fault = prefetch->feed.fault;
-	return xattrs_read(&item->xattrs, fd, "", xattrs_kept);
+	return path ? xattrs_read(&item->xattrs, fd, "", xattrs_kept)
+		    : xattrs_read_fd(&item->xattrs, fd, xattrs_kept);
 }
 
 /* May another file stay open, and its attributes be held, until its turn comes? */

@@ -9,6 +9,10 @@
  * reads them while others read theirs. The taker reads an entry itself that no thread has claimed
  * when its turn comes, so nothing depends on the others. Where the trees can be searched and
  * entries are many, most are not read but gathered (gather.h).
+ *
+ * A file is opened by the number that its directory lists for it, where the caller may: whatever
+ * gets its name meanwhile, a number never becomes another kind of inode, so no look at the name has
+ * to come before. By its name it is opened O_PATH, looked at, and then opened (opath.h).
  */
 #ifndef VARVE_ARCHIVE_PREFETCH_H
 #define VARVE_ARCHIVE_PREFETCH_H
@@ -18,6 +22,7 @@
 #include "engine/archive/item.h"
 #include "engine/base/limits.h"
 #include "engine/base/yield.h"
+#include "engine/btrfs/file_handle.h"
 
 #include <pthread.h>
 
@@ -27,6 +32,8 @@ struct prefetch {
 	bool search;
 	/* The threads that read ahead heed these. */
 	struct wakes *wakes;
+	/* Files that are opened by their numbers. */
+	struct file_numbers numbers;
 
 	/* ---- guarded by feed_lock, taken before lock ---- */
 	pthread_mutex_t feed_lock;
@@ -77,8 +84,7 @@ int prefetch_enter(const struct prefetch *prefetch, struct prefetch_place *place
  * Read all that the archive needs of ITEM, found by PLACE, and is not known yet. 0 or -errno;
  * -EAGAIN: a process keeps a lease on the file, which the kernel is breaking.
  */
-int prefetch_entry(const struct prefetch *prefetch, struct item *item,
-		   struct prefetch_place *place);
+int prefetch_entry(struct prefetch *prefetch, struct item *item, struct prefetch_place *place);
 
 /* Close what PLACE holds. */
 void prefetch_leave(struct prefetch_place *place);

@@ -2,7 +2,9 @@
 #include "engine/btrfs/file_handle.h"
 #include "engine/base/util.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <string.h>
 
 /* The kernel's FILEID_BTRFS_WITHOUT_PARENT. */
@@ -46,4 +48,22 @@ int file_handle_open(int fd, uint64_t subvolume, uint64_t inode, uint64_t genera
 	u.handle.handle_type = HANDLE_TYPE;
 	memcpy(u.handle.f_handle, &of, sizeof(of));
 	return RET_NERRNO(open_by_handle_at(fd, &u.handle, flags | O_NOFOLLOW | O_CLOEXEC));
+}
+
+int file_numbers_open(struct file_numbers *numbers, int fd, uint64_t inode, int flags)
+{
+	int opened;
+
+	if (!numbers->subvolume || !inode || atomic_load(&numbers->refused))
+		return -ESTALE;
+	opened = file_handle_open(fd, numbers->subvolume, inode, 0, flags);
+	if (opened >= 0)
+		atomic_store(&numbers->work, true);
+	if (opened != -ESTALE && opened != -ENOENT && opened != -EPERM && opened != -ENOSYS &&
+	    opened != -EOPNOTSUPP)
+		return opened;
+	/* An older kernel wants a generation: to it each of them is stale. */
+	if (!atomic_load(&numbers->work))
+		atomic_store(&numbers->refused, true);
+	return -ESTALE;
 }

@@ -28,12 +28,13 @@ static const char *opath_link(int fd, char link[OPATH_LINK_BYTES])
 	return link;
 }
 
-int opath_open(int dir_fd, const char *name, struct statx *ret_stat)
+/* opath_open() with FLAGS. */
+static int opath_open_as(int dir_fd, const char *name, uint64_t flags, struct statx *ret_stat)
 {
 	struct call call;
 	int fd, r;
 
-	call_openat2(&call, dir_fd, name, O_PATH | O_NOFOLLOW, BENEATH_RESOLVE_NAME);
+	call_openat2(&call, dir_fd, name, flags | O_NOFOLLOW, BENEATH_RESOLVE_NAME);
 	fd = call_run(&call);
 	if (fd < 0 || !ret_stat)
 		return fd;
@@ -43,6 +44,16 @@ int opath_open(int dir_fd, const char *name, struct statx *ret_stat)
 		return fd;
 	fd_close(fd);
 	return r;
+}
+
+int opath_open(int dir_fd, const char *name, struct statx *ret_stat)
+{
+	return opath_open_as(dir_fd, name, O_PATH, ret_stat);
+}
+
+int opath_open_dir(int dir_fd, const char *name, struct statx *ret_stat)
+{
+	return opath_open_as(dir_fd, name, O_RDONLY | O_DIRECTORY, ret_stat);
 }
 
 bool opath_same(const struct statx *a, const struct statx *b)

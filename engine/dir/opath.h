@@ -24,6 +24,12 @@
  */
 int opath_open(int dir_fd, const char *name, struct statx *ret_stat);
 
+/*
+ * Open the directory NAME in DIR_FD for reading, and look at it. To open a directory acts on
+ * nothing. A descriptor; -ENOTDIR or -ELOOP: it is none; -EXDEV: something is mounted there.
+ */
+int opath_open_dir(int dir_fd, const char *name, struct statx *ret_stat);
+
 /* Are A and B of the same inode? Both have OPATH_STAT_MASK. */
 bool opath_same(const struct statx *a, const struct statx *b);
 

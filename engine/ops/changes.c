@@ -57,6 +57,8 @@ struct changes_op {
 	/* Root directories of parent and layer; what keeps their clones (mounts_clone()). */
 	int fds[2], trees[2];
 	uint64_t flags;
+	/* The number of the layer's subvolume. */
+	uint64_t number;
 	/* The callback takes the list of changes. */
 	bool keep;
 	struct delta delta;
@@ -305,8 +307,10 @@ static int changes_prepare_run(struct call *call)
 	changes_forget(changes);
 	delta_free(&changes->delta);
 	r = layer_prove(op_store(op), changes->fds[1], op->id, &info);
-	if (!r)
+	if (!r) {
+		changes->number = info.treeid;
 		r = changes_open_parent(changes, info.parent_uuid);
+	}
 	if (r)
 		return MIN(r, 0);
 	/* With privilege, clone the mounts: that shows what lies beneath mounts in the layers. */
@@ -343,6 +347,7 @@ static int changes_ordered(struct op *op, int result)
 	pack->prefetch.feed.fault = &request->core->io.fault;
 	pack->prefetch.search = request_store(request)->layout.privileged &&
 				!(changes->flags & VARVE_CHANGES_WALK);
+	pack->prefetch.numbers.subvolume = pack->prefetch.search ? changes->number : 0;
 	pack->uids = changes->maps[1].uids;
 	pack->uids_count = changes->maps[1].uids_count;
 	pack->gids = changes->maps[1].gids;

@@ -11,6 +11,7 @@
 
 #include <fcntl.h>
 #include <glob.h>
+#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -18,6 +19,8 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #define FILES 12
@@ -134,6 +137,95 @@ START_TEST(test_storm)
 	ck_assert_msg(read(inotify, buffer, sizeof(buffer)) < 0 && errno == EAGAIN,
 		      "a device or fifo was opened");
 	storm_end(storm);
+	close(inotify);
+	test_close(store);
+}
+END_TEST
+
+/* ---- an exchange between listing and opening ------------------------------------------------- */
+
+/* Where names are exchanged before the next file is opened by its number: "fileN" and "armN". */
+static _Atomic(const char *) exchanged;
+/* How many files; what is in each. */
+#define EXCHANGES 2
+#define EXCHANGED_TEXT "content of the files"
+
+/* This stands for the C library's. */
+__attribute__((visibility("default"))) int open_by_handle_at(int mount, struct file_handle *handle,
+							     int flags)
+{
+	const char *place = atomic_exchange(&exchanged, NULL);
+
+	for (unsigned i = 0; place && i < EXCHANGES; i++) {
+		char file[PATH_MAX], arm[PATH_MAX];
+
+		snprintf(file, sizeof(file), "%s/file%u", place, i);
+		snprintf(arm, sizeof(arm), "%s/arm%u", place, i);
+		ck_assert_int_eq(renameat2(AT_FDCWD, file, AT_FDCWD, arm, RENAME_EXCHANGE), 0);
+	}
+	return (int)syscall(SYS_open_by_handle_at, mount, handle, flags);
+}
+
+/* Fail the test unless NAME is in the archive of SIZE BYTES, with the text. */
+static void check_exchanged(const char *bytes, off_t size, const char *name)
+{
+	for (off_t at = 0; at + 1024 <= size; at += 512)
+		if (!strcmp(bytes + at, name)) {
+			ck_assert_mem_eq(bytes + at + 512, EXCHANGED_TEXT, strlen(EXCHANGED_TEXT));
+			return;
+		}
+	ck_abort_msg("%s is not in the archive", name);
+}
+
+/* Wait for a reader of the fifo PATH. */
+static void *write_fifo(void *path)
+{
+	int descriptor = open(path, O_WRONLY | O_CLOEXEC);
+
+	ck_assert_int_ge(descriptor, 0);
+	close(descriptor);
+	return NULL;
+}
+
+/*
+ * A fifo for which a process waits, and a device, get the names of files after those were listed:
+ * neither is opened, the process waits on, and the files are in the archive.
+ */
+START_TEST(test_exchange)
+{
+	char *home = test_home(), *top = test_layer(home, "top"), buffer[4096];
+	struct varve_store *store = test_open_relaxed(home);
+	int inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC), file, descriptor;
+	pthread_t writer;
+	off_t size;
+	char *bytes;
+
+	ck_assert_int_ge(inotify, 0);
+	test_create(store, "top", NULL);
+	for (unsigned i = 0; i < EXCHANGES; i++)
+		test_write(test_path("%s/file%u", top, i), EXCHANGED_TEXT);
+	ck_assert_int_eq(mkfifo(test_path("%s/arm0", top), 0666), 0);
+	ck_assert_int_eq(link(test_path("%s/arm0", top), test_path("%s/door", top)), 0);
+	ck_assert_int_eq(mknod(test_path("%s/arm1", top), S_IFCHR | 0666, makedev(1, 3)), 0);
+	watch(inotify, test_path("%s/arm?", top));
+	test_error(pthread_create(&writer, NULL, write_fifo, test_path("%s/door", top)), 0);
+	atomic_store(&exchanged, top);
+	file = archive(store, "", 0);
+	ck_assert_ptr_null(atomic_load(&exchanged));
+	ck_assert_msg(read(inotify, buffer, sizeof(buffer)) < 0 && errno == EAGAIN,
+		      "a device or fifo was opened");
+	size = lseek(file, 0, SEEK_END);
+	bytes = mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, file, 0);
+	ck_assert_ptr_ne(bytes, MAP_FAILED);
+	for (unsigned i = 0; i < EXCHANGES; i++)
+		check_exchanged(bytes, size, test_path("file%u", i));
+	munmap(bytes, (size_t)size);
+	close(file);
+	/* Let the process go. */
+	descriptor = open(test_path("%s/door", top), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	ck_assert_int_ge(descriptor, 0);
+	test_error(pthread_join(writer, NULL), 0);
+	close(descriptor);
 	close(inotify);
 	test_close(store);
 }
@@ -289,4 +381,4 @@ START_TEST(test_starved)
 }
 END_TEST
 
-TEST_MAIN("diff", test_storm, test_lease, test_lease_kept, test_starved)
+TEST_MAIN("diff", test_storm, test_exchange, test_lease, test_lease_kept, test_starved)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Acting on what was opened and looked at: links and mounts in the place of an entry; a clone of a
- * mount without mounts.
+ * Acting on what was opened and looked at: links and mounts in the place of an entry; a file by its
+ * number, whatever has its name; a clone of a mount without mounts.
  */
 #include <fcntl.h>
 #include <sched.h>
@@ -10,6 +10,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "engine/btrfs/file_handle.h"
 #include "engine/dir/mounts.h"
 #include "engine/dir/opath.h"
 #include "test.h"
@@ -75,6 +76,56 @@ START_TEST(test_exchanged)
 }
 END_TEST
 
+/* A file is opened by its number, whatever has taken its name, until it is removed and closed. */
+START_TEST(test_numbers)
+{
+	char *home = test_home(), *name = test_path("%s/name", home), text[8] = "";
+	struct file_numbers numbers = { 0 };
+	struct stat stat_of;
+	test_mkdir(home);
+	test_write(name, "in");
+	ck_assert_int_eq(stat(name, &stat_of), 0);
+	int directory = open_dir(home), descriptor;
+	test_error(file_numbers_open(&numbers, directory, stat_of.st_ino, O_RDONLY), -ESTALE);
+	test_error(file_handle_subvolume(directory, "", &numbers.subvolume), 0);
+	test_error(file_numbers_open(&numbers, directory, 0, O_RDONLY), -ESTALE);
+	ck_assert(!numbers.refused);
+	ck_assert_int_eq(rename(name, test_path("%s/moved", home)), 0);
+	ck_assert_int_eq(mkfifo(name, 0600), 0);
+	descriptor = file_numbers_open(&numbers, directory, stat_of.st_ino, O_RDONLY);
+	ck_assert_int_eq(read(descriptor, text, sizeof(text)), 2);
+	ck_assert_str_eq(text, "in");
+	ck_assert_int_eq(unlink(test_path("%s/moved", home)), 0);
+	int again = file_numbers_open(&numbers, directory, stat_of.st_ino, O_RDONLY);
+	ck_assert_int_ge(again, 0);
+	close(again);
+	close(descriptor);
+	test_error(file_numbers_open(&numbers, directory, stat_of.st_ino, O_RDONLY), -ESTALE);
+	/* One that is gone does not keep others from being opened. */
+	ck_assert(numbers.work && !numbers.refused);
+	close(directory);
+}
+END_TEST
+
+/* Without privilege no more are tried. */
+static int numbers_as_nobody(void *home)
+{
+	struct file_numbers numbers = { 0 };
+	struct stat stat_of;
+	int directory = open_dir(home);
+	ck_assert_int_eq(fstat(directory, &stat_of), 0);
+	test_error(file_handle_subvolume(directory, "", &numbers.subvolume), 0);
+	test_error(file_numbers_open(&numbers, directory, stat_of.st_ino, O_PATH), -ESTALE);
+	ck_assert(numbers.refused);
+	return 0;
+}
+
+START_TEST(test_numbers_unprivileged)
+{
+	test_as_nobody(numbers_as_nobody, test_home_of_nobody());
+}
+END_TEST
+
 /*
  * A clone shows what lies beneath a mount, as long as any descriptor of it is open, and its mount
  * points cannot be removed.
@@ -128,4 +179,5 @@ START_TEST(test_clone_unprivileged)
 }
 END_TEST
 
-TEST_MAIN("opath", test_exchanged, test_clone, test_clone_unprivileged)
+TEST_MAIN("opath", test_exchanged, test_numbers, test_numbers_unprivileged, test_clone,
+	  test_clone_unprivileged)

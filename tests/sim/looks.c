@@ -233,7 +233,7 @@ WRAP(int, open_by_handle_at, (int fd, struct file_handle *handle, int flags))
 		const struct model_inode *inode = model_inode(i);
 
 		if (inode->serial && model_root_of(i) == root && inode->ino == of.inode &&
-		    (uint32_t)inode->generation == of.generation)
+		    (!of.generation || (uint32_t)inode->generation == of.generation))
 			return (int)kernel_answer(kernel_open_inode(i, flags));
 	}
 	return (int)kernel_answer(r ? r : -ESTALE);
