@@ -32,15 +32,20 @@ int brought_init(struct brought *brought, struct fault *fault, int root_fd)
 	return r;
 }
 
-int brought_place(struct brought *brought, int dir_fd)
+bool brought_inside(const struct brought *brought, const struct statx *stat)
+{
+	return brought_device(stat) == brought->root_device;
+}
+
+int brought_place(struct brought *brought, int dir_fd, const struct statx *dir)
 {
 	_cleanup_close_ int fd = -EBADF;
-	struct statx stat, probe;
+	struct statx probe;
 	uint64_t *first;
-	int r = brought_look(dir_fd, &stat);
+	int r;
 
-	if (r || inode_map_find(&brought->firsts, brought_device(&stat), 0))
-		return r;
+	if (inode_map_find(&brought->firsts, brought_device(dir), 0))
+		return 0;
 	/* The number that the next inode has, or one a little lower. */
 	fd = RET_NERRNO(openat(dir_fd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600));
 	/* Where nothing can be made nothing is new. */
@@ -142,20 +147,17 @@ int brought_name(struct brought *brought, const struct statx *stat, int dir_fd, 
 		       : -ENOMEM;
 }
 
-int brought_lead(struct brought *brought, int dir_fd)
+int brought_lead(struct brought *brought, int dir_fd, const struct statx *dir)
 {
 	_cleanup_close_ int owned = -EBADF;
-	struct statx stat;
+	struct statx stat = *dir;
 	bool added = true;
 
 	for (;;) {
-		int fd, r = brought_look(dir_fd, &stat);
+		int fd, r;
 
-		if (r)
-			return r;
 		/* The directory above one that was made here leads to it already. */
-		if ((stat.stx_ino == brought->root_inode &&
-		     brought_device(&stat) == brought->root_device) ||
+		if ((stat.stx_ino == brought->root_inode && brought_inside(brought, &stat)) ||
 		    !brought_old(brought, &stat))
 			return 0;
 		if (!inode_map_add(&brought->kept, stat.stx_ino, brought_device(&stat), &added))
@@ -170,6 +172,9 @@ int brought_lead(struct brought *brought, int dir_fd)
 			return fd == -ENOENT ? 0 : fd;
 		fd_close(owned);
 		dir_fd = owned = fd;
+		r = brought_look(dir_fd, &stat);
+		if (r)
+			return r;
 	}
 }
 

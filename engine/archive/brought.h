@@ -52,13 +52,17 @@ int brought_look(int fd, struct statx *ret_stat);
 /* Prepare BROUGHT, of zeros, for the layer whose root is ROOT_FD: 0 or -errno. */
 int brought_init(struct brought *brought, struct fault *fault, int root_fd);
 
-/* Note that entries may be made in the directory DIR_FD from here on: 0 or -errno. */
-int brought_place(struct brought *brought, int dir_fd);
+/*
+ * Note that entries may be made in the directory DIR_FD, of which DIR is a stat, from here on: 0 or
+ * -errno.
+ */
+int brought_place(struct brought *brought, int dir_fd, const struct statx *dir);
 
 /*
- * Keep the directory DIR_FD, in which the archive has an entry, and those above it. 0 or -errno.
+ * Keep the directory DIR_FD, of which DIR is a stat, in which the archive has an entry, and those
+ * above it. 0 or -errno.
  */
-int brought_lead(struct brought *brought, int dir_fd);
+int brought_lead(struct brought *brought, int dir_fd, const struct statx *dir);
 
 /* Keep the directory with STAT, for which the archive has an entry. 0 or -ENOMEM. */
 int brought_keep(struct brought *brought, const struct statx *stat);
@@ -87,6 +91,9 @@ bool brought_emptied(const struct brought *brought, const struct statx *stat);
 
 /* Is the inode older than the archive's? */
 bool brought_old(const struct brought *brought, const struct statx *stat);
+
+/* Is the inode with STAT in the layer's own subvolume, not in a nested one? */
+bool brought_inside(const struct brought *brought, const struct statx *stat);
 
 /* Was the inode made here, by the caller? */
 bool brought_made(const struct brought *brought, const struct statx *stat);

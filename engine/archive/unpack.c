@@ -6,6 +6,7 @@
 #include "engine/archive/whiteout.h"
 #include "engine/base/limits.h"
 #include "engine/base/thread.h"
+#include "engine/btrfs/subvol.h"
 #include "engine/core/fds.h"
 #include "engine/dir/beneath.h"
 #include "engine/dir/loosen.h"
@@ -33,6 +34,8 @@ struct unpack_time {
 	size_t path;
 	struct timespec mtime;
 	mode_t mode;
+	/* Its number, 0 in a nested subvolume. */
+	uint64_t inode;
 	/* The mode is yet to be set. */
 	bool late;
 };
@@ -159,20 +162,26 @@ static int unpack_content(struct unpack *unpack, struct archive *archive, int64_
 	return end < size ? unpack_check(unpack, "ftruncate", RET_NERRNO(ftruncate(fd, size))) : 0;
 }
 
+/*
+ * The mode that ENTRY is made with: its own at once where the caller is to own it; else MODE, which
+ * lets nobody in. One with attributes gets its mode after those, as that may forbid the caller to
+ * set them.
+ */
+static mode_t unpack_made_mode(struct unpack *unpack, struct archive_entry *entry, mode_t mode)
+{
+	if (unpack->owner_uid != unpack->uid || unpack->owner_gid != unpack->gid ||
+	    unpack->force_mode || unpack->lib.archive_entry_xattr_reset(entry))
+		return mode;
+	return unpack_mode(unpack, entry);
+}
+
 /* Make the file NAME in DIR_FD: a descriptor, or -errno. */
 static int unpack_create(struct unpack *unpack, struct archive_entry *entry, int dir_fd,
 			 const char *name)
 {
-	mode_t mode = 0600;
+	mode_t mode = unpack_made_mode(unpack, entry, 0600) & ACCESSPERMS;
 	int fd;
 
-	/*
-	 * A file that the caller is to own gets its mode at once. One with attributes gets it after
-	 * those, as the mode may forbid the caller to set them.
-	 */
-	if (unpack->owner_uid == unpack->uid && unpack->owner_gid == unpack->gid &&
-	    !unpack->force_mode && !unpack->lib.archive_entry_xattr_reset(entry))
-		mode = unpack_mode(unpack, entry) & ACCESSPERMS;
 	unpack->made_mode = unpack->dir_plain ? mode : UNPACK_MODE_UNKNOWN;
 	fd = RET_NERRNO(
 		openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
@@ -191,8 +200,8 @@ static int unpack_file(struct unpack *unpack, struct archive *archive, struct ar
 	if (!r)
 		r = unpack_shed(unpack, fd);
 	if (!r)
-		r = unpack_dress(unpack, entry, fd,
-				 unpack_perm(unpack, unpack_mode(unpack, entry)));
+		r = unpack_dress(unpack, entry, fd, unpack_perm(unpack, unpack_mode(unpack, entry)),
+				 NULL);
 	unpack->made_mode = UNPACK_MODE_UNKNOWN;
 	if (!r)
 		r = unpack_check(unpack, "futimens", RET_NERRNO(futimens(fd, times)));
@@ -203,7 +212,16 @@ static int unpack_file(struct unpack *unpack, struct archive *archive, struct ar
 	return r;
 }
 
-/* Make the directory NAME in DIR_FD, or dress the one that is there. */
+/* Make the directory NAME in DIR_FD. */
+static int unpack_mkdir(struct unpack *unpack, struct archive_entry *entry, int dir_fd,
+			const char *name)
+{
+	mode_t mode = S_IRWXU | unpack_made_mode(unpack, entry, 0);
+
+	return unpack_check(unpack, "mkdirat", RET_NERRNO(mkdirat(dir_fd, name, mode)));
+}
+
+/* Dress the directory NAME in DIR_FD, which was THERE, or was just made. */
 static int unpack_dir(struct unpack *unpack, struct archive_entry *entry, int dir_fd,
 		      const char *name, bool there)
 {
@@ -211,12 +229,8 @@ static int unpack_dir(struct unpack *unpack, struct archive_entry *entry, int di
 				    .mode = unpack_perm(unpack, unpack_mode(unpack, entry)) };
 	_cleanup_close_ int fd = -EBADF;
 	struct statx stat;
-	int r = 0;
+	int r;
 
-	if (!there)
-		r = unpack_check(unpack, "mkdirat", RET_NERRNO(mkdirat(dir_fd, name, 0700)));
-	if (r)
-		return r;
 	/* O_DIRECTORY: to open a device or a pipe would act on it. */
 	fd = beneath_open(dir_fd, name, O_RDONLY | O_DIRECTORY);
 	if (fd == -EXDEV)
@@ -230,11 +244,14 @@ static int unpack_dir(struct unpack *unpack, struct archive_entry *entry, int di
 		r = there ? unpack_strip(unpack, fd) : unpack_shed(unpack, fd);
 	if (!r)
 		/* Without privilege the owner needs these bits to make what is in it. */
-		r = unpack_dress(unpack, entry, fd, time.mode | S_IRWXU);
+		r = unpack_dress(unpack, entry, fd, time.mode | S_IRWXU, there ? NULL : &stat);
 	time.mode = unpack_group(unpack, time.mode);
 	if (!r && there && *name)
 		r = brought_keep(&unpack->brought, &stat);
-	return r ? r : unpack_later(unpack, unpack->path, &time);
+	if (r)
+		return r;
+	time.inode = brought_inside(&unpack->brought, &stat) ? stat.stx_ino : 0;
+	return unpack_later(unpack, unpack->path, &time);
 }
 
 /* Make NAME in DIR_FD one more name of TARGET. */
@@ -313,7 +330,7 @@ static int unpack_make(struct unpack *unpack, struct archive *archive, struct ar
 {
 	const char *target = unpack->lib.archive_entry_hardlink(entry);
 	mode_t type = unpack->lib.archive_entry_filetype(entry);
-	bool file = !target && type == AE_IFREG, there, dir;
+	bool file = !target && type == AE_IFREG, folder = !target && type == AE_IFDIR, there, dir;
 	struct statx stat;
 	int r = unpack_lead(unpack, dir_fd), fd;
 
@@ -322,9 +339,13 @@ static int unpack_make(struct unpack *unpack, struct archive *archive, struct ar
 	if (r)
 		return r;
 	/* Mostly the name is free. */
-	fd = file ? unpack_create(unpack, entry, dir_fd, name) : -EEXIST;
+	fd = file     ? unpack_create(unpack, entry, dir_fd, name)
+	     : folder ? unpack_mkdir(unpack, entry, dir_fd, name)
+		      : -EEXIST;
 	if (fd != -EEXIST)
-		return fd < 0 ? fd : unpack_file(unpack, archive, entry, fd);
+		return fd < 0 ? fd
+		       : file ? unpack_file(unpack, archive, entry, fd)
+			      : unpack_dir(unpack, entry, dir_fd, name, false);
 	r = unpack_look(unpack, dir_fd, name, &stat);
 	if (r && r != -ENOENT)
 		return r;
@@ -352,7 +373,8 @@ static int unpack_make(struct unpack *unpack, struct archive *archive, struct ar
 		fd = unpack_create(unpack, entry, dir_fd, name);
 		return fd < 0 ? fd : unpack_file(unpack, archive, entry, fd);
 	case AE_IFDIR:
-		return unpack_dir(unpack, entry, dir_fd, name, there);
+		r = there ? 0 : unpack_mkdir(unpack, entry, dir_fd, name);
+		return r ? r : unpack_dir(unpack, entry, dir_fd, name, there);
 	case AE_IFLNK:
 		return unpack_symlink(unpack, entry, dir_fd, name);
 	case AE_IFCHR:
@@ -518,18 +540,24 @@ static int unpack_finish_dir(struct unpack *unpack, const struct unpack_time *ti
 	const char *path = unpack->names + time->path, *name;
 	_cleanup_close_ int fd = -EBADF;
 	struct statx stat;
+	bool look = false;
 
-	if (*path) {
+	/* By its number it is the very directory that was dressed. */
+	if (*path)
+		fd = file_numbers_open(&unpack->numbers, unpack->root_fd, time->inode, O_PATH);
+	else
+		fd = RET_NERRNO(fcntl(unpack->root_fd, F_DUPFD_CLOEXEC, 0));
+	if (fd == -ESTALE) {
 		fd = unpack_enter(unpack, path, false, &name);
 		fd = fd < 0 ? fd : opath_open(fd, name, &stat);
-	} else
-		fd = RET_NERRNO(fcntl(unpack->root_fd, F_DUPFD_CLOEXEC, 0));
+		look = true;
+	}
 	/* It may have been replaced, or deleted, since. */
 	if (fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP || fd == -EXDEV || fd == -EBUSY)
 		return 0;
 	if (fd < 0)
 		return fd;
-	if (*path && !(S_ISDIR(stat.stx_mode) && brought_has(&unpack->brought, NULL, NULL, &stat)))
+	if (look && !(S_ISDIR(stat.stx_mode) && brought_has(&unpack->brought, NULL, NULL, &stat)))
 		return 0;
 	return mode ? opath_chmod(fd, time->mode) : opath_times(fd, times);
 }
@@ -635,6 +663,11 @@ static int unpack_root(struct unpack *unpack, int root_fd)
 	if (r)
 		return r;
 	unpack->mount = stat.stx_mnt_id;
+	if (unpack->store->layout.privileged)
+		r = unpack_check(unpack, "BTRFS_IOC_INO_LOOKUP",
+				 subvol_number(unpack->root_fd, &unpack->numbers.subvolume));
+	if (r)
+		return r;
 	return unpack_check(unpack, "statx",
 			    brought_init(&unpack->brought, &unpack->store->core.io.fault,
 					 unpack->root_fd));

@@ -305,7 +305,8 @@ int unpack_shed(struct unpack *unpack, int fd)
 	return unpack_check(unpack, "removexattr", r);
 }
 
-int unpack_dress(struct unpack *unpack, struct archive_entry *entry, int fd, mode_t mode)
+int unpack_dress(struct unpack *unpack, struct archive_entry *entry, int fd, mode_t mode,
+		 const struct statx *seen)
 {
 	char value[UNPACK_OVERRIDE_BYTES];
 	struct stat stat = { .st_uid = unpack->uid,
@@ -314,7 +315,11 @@ int unpack_dress(struct unpack *unpack, struct archive_entry *entry, int fd, mod
 	bool owned;
 	int r = 0, size;
 
-	if (unpack->made_mode == UNPACK_MODE_UNKNOWN)
+	if (seen)
+		stat = (struct stat){ .st_uid = seen->stx_uid,
+				      .st_gid = seen->stx_gid,
+				      .st_mode = seen->stx_mode };
+	else if (unpack->made_mode == UNPACK_MODE_UNKNOWN)
 		r = unpack_check(unpack, "fstat", RET_NERRNO(fstat(fd, &stat)));
 	if (r)
 		return r;

@@ -43,10 +43,12 @@ int unpack_shed(struct unpack *unpack, int fd);
 
 /*
  * Give the open inode FD its owner, attributes and MODE: each call that changes an inode is a
- * transaction, so none for nothing. The mode comes after the owner, which takes setuid away, and
+ * transaction, so none for nothing. SEEN is a look at what was made here, which nobody else may
+ * change; NULL: there was none. The mode comes after the owner, which takes setuid away, and
  * after attributes, which an owner may set on files with permission to write.
  */
-int unpack_dress(struct unpack *unpack, struct archive_entry *entry, int fd, mode_t mode);
+int unpack_dress(struct unpack *unpack, struct archive_entry *entry, int fd, mode_t mode,
+		 const struct statx *seen);
 
 /* When ENTRY was modified. */
 struct timespec unpack_mtime(struct unpack *unpack, struct archive_entry *entry);

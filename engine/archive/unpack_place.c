@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/xattr.h>
 
 /* ---- failures -------------------------------------------------------------------------------- */
 
@@ -50,20 +51,26 @@ int unpack_replaced(struct unpack *unpack, const char *call)
 
 int unpack_open_dir(const struct unpack *unpack, const char *path)
 {
+	uint64_t flags = O_RDONLY | O_DIRECTORY;
 	struct call call;
 	int fd;
 
 	if (strlen(path) >= PATH_MAX)
 		return beneath_open(unpack->root_fd, path, O_PATH | O_DIRECTORY);
-	call_openat2(&call, unpack->root_fd, *path ? path : ".", O_PATH | O_DIRECTORY,
-		     RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
 	/*
 	 * EAGAIN: something was renamed meanwhile, and the kernel cannot prove that a ".." of a
-	 * link stayed within the layer.
+	 * link stayed within the layer. EACCES: a directory that we may not read; but for that its
+	 * attributes can be read without /proc.
 	 */
-	do
+	do {
+		call_openat2(&call, unpack->root_fd, *path ? path : ".", flags,
+			     RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
 		fd = call_run(&call);
-	while (fd == -EAGAIN && !atomic_load(unpack->cancelled));
+		if (fd == -EACCES && !(flags & O_PATH)) {
+			flags = O_PATH | O_DIRECTORY;
+			fd = -EAGAIN;
+		}
+	} while (fd == -EAGAIN && !atomic_load(unpack->cancelled));
 	return fd;
 }
 
@@ -106,10 +113,13 @@ int unpack_open_made(struct unpack *unpack, int dir_fd, const char *name, mode_t
 static int unpack_make_dir(struct unpack *unpack, int dir_fd, const char *name)
 {
 	_cleanup_close_ int fd = -EBADF;
-	int r = brought_place(&unpack->brought, dir_fd);
+	struct statx dir;
+	int r = unpack_check(unpack, "statx", brought_look(dir_fd, &dir));
 
+	if (!r)
+		r = unpack_check(unpack, "openat", brought_place(&unpack->brought, dir_fd, &dir));
 	if (r)
-		return unpack_check(unpack, "openat", r);
+		return r;
 	if (mkdirat(dir_fd, name, UNPACK_DIR_MODE) < 0)
 		return errno == EEXIST ? 0 : unpack_check(unpack, "mkdirat", negative_errno());
 	fd = unpack_open_made(unpack, dir_fd, name, S_IFDIR, 0);
@@ -158,16 +168,24 @@ void unpack_leave(struct unpack *unpack)
 	unpack->dir_leads = false;
 }
 
+/* Is there a list that entries of DIR_FD inherit? It is of O_PATH where we may not read it. */
+static bool unpack_default(int dir_fd)
+{
+	ssize_t size = fgetxattr(dir_fd, ACL_DEFAULT, NULL, 0);
+
+	if (size < 0 && errno == EBADF)
+		size = opath_getxattr(dir_fd, ACL_DEFAULT, NULL, 0);
+	return size > 0;
+}
+
 /*
  * Are owner and mode of a file made in the current directory known without a stat()? Only if no
  * other process changes what files in it inherit, and no other thread the umask.
  */
 static bool unpack_plain(const struct unpack *unpack)
 {
-	struct stat stat;
-
 	return unpack->unseen && unpack->own_umask && !unpack->dir_default &&
-	       !fstat(unpack->dir_fd, &stat) && !(stat.st_mode & S_ISGID);
+	       !(unpack->dir_stat.stx_mode & S_ISGID);
 }
 
 int unpack_enter(struct unpack *unpack, const char *path, bool make, const char **ret_name)
@@ -194,10 +212,13 @@ int unpack_enter(struct unpack *unpack, const char *path, bool make, const char 
 	if (!r && unpack->dir_fd < 0)
 		r = unpack_dir_error(unpack, unpack->dir_fd);
 	if (!r && make)
-		r = unpack_check(unpack, "openat", brought_place(&unpack->brought, unpack->dir_fd));
+		r = unpack_check(unpack, "statx", brought_look(unpack->dir_fd, &unpack->dir_stat));
+	if (!r && make)
+		r = unpack_check(unpack, "openat",
+				 brought_place(&unpack->brought, unpack->dir_fd,
+					       &unpack->dir_stat));
 	if (!r) {
-		unpack->dir_default = make &&
-				      opath_getxattr(unpack->dir_fd, ACL_DEFAULT, NULL, 0) > 0;
+		unpack->dir_default = make && unpack_default(unpack->dir_fd);
 		unpack->dir_plain = make && unpack_plain(unpack);
 		return unpack->dir_fd;
 	}
@@ -209,7 +230,8 @@ int unpack_lead(struct unpack *unpack, int dir_fd)
 {
 	int r = unpack->dir_leads
 			? 0
-			: unpack_check(unpack, "openat", brought_lead(&unpack->brought, dir_fd));
+			: unpack_check(unpack, "openat",
+				       brought_lead(&unpack->brought, dir_fd, &unpack->dir_stat));
 
 	unpack->dir_leads = !r;
 	return r;

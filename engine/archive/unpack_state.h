@@ -12,6 +12,7 @@
 #include "engine/archive/libarchive.h"
 #include "engine/archive/pax.h"
 #include "engine/archive/stream.h"
+#include "engine/btrfs/file_handle.h"
 #include "engine/dir/spares.h"
 #include "engine/store/store.h"
 
@@ -54,6 +55,8 @@ struct unpack {
 	bool cloned, mounted;
 	/* The mount that it is on. */
 	uint64_t mount;
+	/* Directories that are opened by their numbers. */
+	struct file_numbers numbers;
 	/* Closed where descriptors are missing for an entry. */
 	struct spares spares;
 	const _Atomic bool *cancelled;
@@ -102,6 +105,7 @@ struct unpack {
 	 */
 	int dir_fd;
 	char *dir_path;
+	struct statx dir_stat;
 	bool dir_leads;
 	/*
 	 * What is made in it inherits an access control list; one that changes modes was set on the
