@@ -72,10 +72,7 @@ extern "C" {
  */
 #define VARVE_FLAG(bit) (UINT64_C(1) << (bit))
 
-/**
- * Bytes in the longest id, without its NUL (the longest name that btrfs takes for a subvolume in a
- * directory).
- */
+/** Bytes in the longest id, without its NUL (the longest name that btrfs allows a subvolume). */
 #define VARVE_ID_MAX 255
 
 /** Bytes of the path in a failure, with its NUL; a longer path loses its beginning. */
@@ -87,7 +84,7 @@ extern "C" {
 /** Bytes of a digest as text, "sha256:" and 64 hexadecimal digits, with its NUL. */
 #define VARVE_DIGEST_SIZE 72
 
-/** The most requests that `requests_max` can ask for. */
+/** The largest value of varve_config.requests_max. */
 #define VARVE_REQUESTS_MAX 65536
 
 /** The most ids that one batch can hold. */
@@ -99,21 +96,21 @@ extern "C" {
 #define VARVE_STREAM_BYTES 262144
 
 /**
- * Instead of a descriptor: callbacks take or give the archive: see varve_sink,
- * varve_stream_write().
+ * In place of a descriptor for an archive: a varve_sink gets the archive, or varve_stream_write()
+ * provides it.
  */
 #define VARVE_STREAM (-2)
 
 /** Returned by a sink that is not to be called again before varve_stream_resume(). */
 #define VARVE_PAUSE 1
 
-/** The most entries of one map of ids (what the kernel takes for a user namespace). */
+/** The most entries of one map of ids (the kernel's limit for a user namespace). */
 #define VARVE_ID_MAPS_MAX 340
 
 /** The most labels of a layer. */
 #define VARVE_LABELS_MAX 128
 
-/** The most bytes of a label: of its key and its value together (what containerd takes). */
+/** The most bytes of a label, of its key and its value together (containerd's limit). */
 #define VARVE_LABEL_BYTES_MAX 4096
 
 /** The most bytes of all labels of a layer together. */
@@ -168,8 +165,8 @@ enum varve_operation {
 };
 
 /**
- * The name of OPERATION: "create"; NULL for a number that this library does not know, which ends a
- * loop from 0. Any thread.
+ * The name of OPERATION, for instance "create"; NULL for a number that this library does not know.
+ * So a loop from 0 on until NULL gets all names. Any thread.
  */
 const char *varve_operation_name(enum varve_operation operation);
 
@@ -201,7 +198,7 @@ struct varve_failure {
 	char id[VARVE_ID_MAX + 1];
 	/** The path that was given to the call, or "". */
 	char path[VARVE_FAILURE_PATH_SIZE];
-	/** A cause or a remedy, for a person, or "". */
+	/** A cause or a remedy in words, or "". */
 	char detail[VARVE_FAILURE_DETAIL_SIZE];
 	/** Zeros. */
 	uint64_t reserved[16];
@@ -239,8 +236,8 @@ struct varve_layer_info {
 	/** The layer's id. */
 	char id[VARVE_ID_MAX + 1];
 	/**
-	 * The source of the snapshot; "" for none, or where the source is not, or no longer, a
-	 * layer of this store.
+	 * The layer that this one is a snapshot of; "" where there is none, or where it is not, or
+	 * no longer, a layer of this store.
 	 */
 	char parent[VARVE_ID_MAX + 1];
 	/** The subvolume's number in btrfs. */
@@ -268,7 +265,7 @@ struct varve_layer_info {
 	 * simple quotas: those first written in the layer.
 	 */
 	uint64_t quota_referenced;
-	/** ... of which no other layer has. */
+	/** ... and those of them that no other subvolume has. */
 	uint64_t quota_exclusive;
 	/** The limit of quota_referenced in force; 0: none. */
 	uint64_t quota_limit;
@@ -291,7 +288,7 @@ void varve_layer_info_init(struct varve_layer_info *info, size_t size);
 struct varve_layer_record {
 	/** sizeof(struct varve_layer_record) of the library: see VARVE_HAS(). */
 	size_t size;
-	/** Another number after each change; 0: the layer never had a label or a record. */
+	/** Changes with each change; 0: the layer never had a label or a record. */
 	uint64_t revision;
 	/** "KEY=VALUE" strings, sorted bytewise by their keys. */
 	const char *const *labels;
@@ -361,7 +358,7 @@ struct varve_layer_usage {
 	uint64_t disk_bytes;
 	/** The referenced bytes of the quota group; with VARVE_USAGE_QUOTA. */
 	uint64_t referenced_bytes;
-	/** ... of which no other subvolume shares. */
+	/** ... and those of them that no other subvolume has. */
 	uint64_t exclusive_bytes;
 	/** VARVE_USAGE_WALK or VARVE_USAGE_SEARCH: the method; VARVE_USAGE_QUOTA. */
 	uint64_t flags;
@@ -445,7 +442,7 @@ struct varve_quota {
 	uint64_t rescan_position;
 	/** Quota groups of the file system, of all levels. */
 	uint64_t groups;
-	/** ... of which belong to subvolumes that are gone. */
+	/** ... and those of them that belong to subvolumes that are gone. */
 	uint64_t groups_stale;
 	/** Layers of the store with a recorded size. */
 	uint64_t records;
@@ -478,7 +475,7 @@ void varve_quota_init(struct varve_quota *quota, size_t size);
 struct varve_status_entry {
 	/** Lower case words, joined by '_': "kernel", "cleaner_backlog". */
 	const char *key;
-	/** Text for a person or a program. */
+	/** The value as text. */
 	const char *value;
 };
 
@@ -488,7 +485,7 @@ struct varve_finding {
 	const char *kind;
 	/** The path below the home; "" for the file system as a whole. Any bytes but NUL. */
 	const char *path;
-	/** The fault, for a person. */
+	/** The fault in words. */
 	const char *detail;
 	/** What varve_sweep() does about the fault, a constant; NULL: nothing. */
 	const char *sweep;
@@ -576,8 +573,8 @@ struct varve_result {
 	/** quota; of a gc also when error is not 0. */
 	const struct varve_quota *quota;
 	/**
-	 * diff: bytes of the archive; diff_size: of the files; apply: the sum of the sizes in the
-	 * entries. After an error: as far as the request came.
+	 * diff: bytes of the archive; diff_size: bytes of the files; apply: the sum of the sizes in
+	 * the entries. After an error: the bytes so far.
 	 */
 	uint64_t bytes;
 	/**
@@ -599,13 +596,13 @@ struct varve_result {
 	 */
 	uint64_t findings_total;
 	/**
-	 * apply, diff, and create with an apply, where digests were asked for and the stream was
-	 * read or written to its end; also where they are not those that were expected.
+	 * apply, diff, and create with an apply: the digests, where they were requested and the
+	 * stream was read or written to its end; also where they differ from the expected ones.
 	 */
 	const struct varve_digests *digests;
 	/**
-	 * label: the labels and the record after the change; record: those that the layer has;
-	 * info: the same, NULL where it has none, or none that can be read.
+	 * label: the labels and the record after the change; record: those of the layer; info:
+	 * those of the layer, NULL where it has none or they cannot be read.
 	 */
 	const struct varve_layer_record *record;
 	/**
@@ -642,9 +639,10 @@ typedef int varve_sink(struct varve_store *store, varve_request request, const v
 		       size_t size, void *sink_data);
 
 /**
- * Announce room: varve_stream_write() will take SIZE bytes of REQUEST's archive. Called once after
- * the request was accepted; and, after varve_stream_write() took fewer bytes than given, once half
- * of VARVE_STREAM_BYTES is free again. Runs on the same threads as a sink, and may do the same.
+ * Announce that varve_stream_write() will take SIZE bytes of REQUEST's archive. Called once after
+ * the request was accepted; and, after a varve_stream_write() that took fewer bytes than it was
+ * given, once half of VARVE_STREAM_BYTES is free again. Runs on the same threads as a sink, and may
+ * do what a sink may do.
  */
 typedef void varve_room(struct varve_store *store, varve_request request, size_t size,
 			void *room_data);
@@ -658,8 +656,8 @@ typedef void varve_room(struct varve_store *store, varve_request request, size_t
 /** Do not remove leftovers of crashed processes at open. */
 #define VARVE_OPEN_NO_SWEEP VARVE_FLAG(34)
 /**
- * Bind-mount the home on itself, privately, unless it is a mount point. varve_close() unmounts it,
- * unless something is mounted in the home by then. Needs CAP_SYS_ADMIN.
+ * Bind-mount the home on itself, privately, unless it already is a mount point. varve_close()
+ * unmounts it, unless something else is mounted in the home by then. Needs CAP_SYS_ADMIN.
  */
 #define VARVE_OPEN_PRIVATE_MOUNT VARVE_FLAG(35)
 /** Create nothing: varve_open() fails with -ENOENT where there is no store. */
@@ -672,17 +670,17 @@ typedef void varve_room(struct varve_store *store, varve_request request, size_t
  */
 #define VARVE_OPEN_SHARED_HOME VARVE_FLAG(37)
 /**
- * Make snapshots ahead, of layers from which others are created again and again: "spare copies". A
- * create that takes one does not wait for a commit, unless it is durable. It gets what a snapshot
- * of that moment would be: a copy whose parent has changed in any way is dropped. Only a plain
- * create takes one: without a size, groups, an archive, a shift of ownership, a label of SELinux or
- * VARVE_CREATE_READ_ONLY.
+ * Make snapshots ahead ("spare copies") of layers from which others are created again and again. A
+ * create that takes a spare copy does not wait for a commit, unless it is durable. The new layer is
+ * what a snapshot at that moment would be: a copy whose parent has changed in any way is dropped.
+ * Only a plain create takes a spare copy: without a size, groups, an archive, a shift of ownership,
+ * an SELinux label or VARVE_CREATE_READ_ONLY.
  *
  * There are up to 128 spare copies of each of up to 16 layers, in the store's staging directory.
  * They are dropped when their parent is removed or has changed, when nothing was created from it
- * for 10 seconds, and by varve_close(). When another process removes the parent, its space comes
+ * for 10 seconds, and by varve_close(). When another process removes the parent, its space becomes
  * free after those 10 seconds. None are made while quota runs, while less than a tenth of the file
- * system is free, nor without CAP_SYS_ADMIN. A crash leaves them to the next sweep.
+ * system is free, or without CAP_SYS_ADMIN. After a crash the next sweep removes them.
  */
 #define VARVE_OPEN_SPARES VARVE_FLAG(38)
 
@@ -746,9 +744,9 @@ void varve_config_init(struct varve_config *config, size_t size);
  * store's threads. HOME/quotas and HOME/.varve are created by the first request that needs them: so
  * an existing store can be opened on a full or read-only file system, and without write permission.
  *
- * Blocks for a few file-system calls and a sweep of leftovers (see varve_sweep()); a failed sweep
- * does not fail the open. Any number of processes may have the same home open, and one process may
- * open it several times.
+ * Blocks for a few file-system calls and a sweep of leftovers (see varve_sweep()); the store opens
+ * even when the sweep fails. Any number of processes may have the same home open, and one process
+ * may open it several times.
  *
  * On success *RET_STORE is the store; end it with varve_close(). On failure *RET_STORE is
  * unchanged, and *RET_FAILURE (if not NULL) has the reason.
@@ -779,9 +777,9 @@ int varve_close(struct varve_store *store);
 const char *varve_version(void);
 
 /**
- * Copy into *RET_FAILURE the reason of the last refusal, by STORE, of a request of the calling
- * thread. Returns 0, or -ENOENT when there is none. The refusals of the last 64 threads are kept.
- * Any thread.
+ * Copy into *RET_FAILURE why STORE last refused a request of the calling thread. Returns 0, or
+ * -ENOENT when there was no refusal. The store keeps the last refusal of each of the last 64
+ * threads. Any thread.
  */
 int varve_refusal(struct varve_store *store, struct varve_failure *ret_failure);
 
@@ -805,7 +803,7 @@ int varve_fd(const struct varve_store *store);
  * Run up to MAX callbacks (0: all that were ready when the call began). A chunk for a sink counts
  * as one, and each call runs a sink once at most. Returns the number of callbacks that ran. Never
  * blocks and makes no file-system call. Errors: -EBUSY (inside a callback, or while another thread
- * dispatches), -ECHILD; -ESHUTDOWN when a callback closed the store, which is then gone.
+ * dispatches), -ECHILD; -ESHUTDOWN when a callback closed the store, which is then freed.
  */
 int varve_dispatch(struct varve_store *store, unsigned max);
 
@@ -819,8 +817,8 @@ int varve_dispatch(struct varve_store *store, unsigned max);
 int varve_wait(struct varve_store *store, int timeout_ms);
 
 /**
- * The number of requests in flight: accepted, and the callback has not returned. Or -ECHILD. Any
- * thread; no system call.
+ * The number of requests in flight: those that were accepted and whose callback has not returned.
+ * Or -ECHILD. Any thread; no system call.
  */
 int varve_pending(struct varve_store *store);
 
@@ -829,7 +827,7 @@ int varve_pending(struct varve_store *store);
  * returned. Run that callback (and its sink or room) and no other. Any number of threads may wait,
  * each for a request of its own. Returns 0; at once when REQUEST is not in flight. Errors: -ETIME,
  * -EBUSY (inside a callback), -ECHILD; -ESHUTDOWN when the callback closed the store, which is then
- * gone. Signals do not interrupt the call.
+ * freed. Signals do not interrupt the call.
  */
 int varve_wait_for(struct varve_store *store, varve_request request, int timeout_ms);
 
@@ -866,8 +864,8 @@ int varve_progress_watch(struct varve_store *store, varve_request request,
 			 varve_progress_callback *callback, void *user_data);
 
 /**
- * Submit a request that does nothing: through the reactor and back to the callback. To measure the
- * library, or to wake a loop up.
+ * Submit a request that does nothing but go to the library's thread and back to the callback. Use
+ * it to measure the library, or to wake a loop.
  */
 int varve_noop(struct varve_store *store, varve_callback *callback, void *user_data,
 	       varve_request *ret_request);
@@ -882,12 +880,12 @@ int varve_noop(struct varve_store *store, varve_callback *callback, void *user_d
  */
 
 /**
- * The callback means: the result survives a power cut. The default, unless the store was opened
+ * When the callback runs, the result survives a power cut. The default, unless the store was opened
  * with VARVE_OPEN_RELAXED.
  */
 #define VARVE_DURABLE VARVE_FLAG(0)
 /**
- * The callback means: the work is done. After a power cut a created layer is absent or whole,
+ * When the callback runs, the work is done. After a power cut a created layer is absent or whole,
  * content included; a removed layer is gone or whole; owners, labels, limits, and content applied
  * to an existing layer may be changed in part. Several times faster. See varve_durability(7).
  */
@@ -911,7 +909,7 @@ int varve_noop(struct varve_store *store, varve_callback *callback, void *user_d
 #define VARVE_APPLY_IGNORE_OWNERS VARVE_FLAG(14)
 /**
  * apply, diff, and create with an apply: take the digests of the archive, result->digests, on
- * threads beside the one that reads or writes it. Takes libcrypto.so.3, which is loaded when first
+ * threads beside the one that reads or writes it. Needs libcrypto.so.3, which is loaded when first
  * needed; without it the request fails with -ENOTSUP.
  */
 #define VARVE_DIGESTS VARVE_FLAG(20)
@@ -923,8 +921,9 @@ int varve_noop(struct varve_store *store, varve_callback *callback, void *user_d
 /** create: make the layer read-only. */
 #define VARVE_CREATE_READ_ONLY VARVE_FLAG(2)
 /**
- * remove: in the background, so that others are held up little: the removal begins when creates of
- * the store, and the disk, leave time for it. See varve_layer_remove().
+ * remove: remove in the background, so that other requests and programs are delayed little: the
+ * removal begins when creates of the store, and the disk, leave time for it. See
+ * varve_layer_remove().
  */
 #define VARVE_REMOVE_BACKGROUND VARVE_FLAG(22)
 /** create: fail with -EAGAIN where the create would have to wait for the cleaner's backlog. */
@@ -1044,9 +1043,9 @@ void varve_create_options_init(struct varve_create_options *options, size_t size
  * mode than the store was opened for) and -ENOTSUP (a snapshot under full quotas, where it or its
  * parent is in a group: see the section about quota).
  *
- * Privilege: write access to the home; for a snapshot, to own the parent or CAP_FOWNER. A crash
- * leaves the layer whole or a leftover that varve_sweep() removes, never a half-made layer in
- * HOME/subvolumes.
+ * Privilege: write access to the home; for a snapshot, ownership of the parent or CAP_FOWNER. A
+ * crash leaves the whole layer, or a leftover that varve_sweep() removes, never a half-made layer
+ * in HOME/subvolumes.
  */
 int varve_layer_create(struct varve_store *store, const char *id,
 		       const struct varve_create_options *options, varve_callback *callback,
@@ -1071,15 +1070,14 @@ int varve_layer_create_batch(struct varve_store *store, const char *const *ids, 
  * until they are closed. The kernel unmounts, in all mount namespaces, the file systems that are
  * mounted in the layer, and does not change their content.
  *
- * With VARVE_REMOVE_BACKGROUND the removal waits for its turn: such removals go a few at a time,
- * fewer while layers are made in the store, and still fewer while creates take longer than
- * otherwise; or, while no layer is made, while tasks of the machine wait for the disk
- * (/proc/pressure/io, where the kernel allows it). At least one goes in a
- * tenth of a second, and no more while a create waits for the cleaner (backlog_max). None waits
- * while less than a tenth of the file system is free. A removal that waits can be cancelled, and
- * varve_close() cancels it: then the layer is whole. Another request for the same id comes after
- * the removal, as always, and lets it go at once. varve_statistics.background_waiting counts those
- * that wait.
+ * With VARVE_REMOVE_BACKGROUND the removal waits for its turn. Such removals begin a few at a time:
+ * fewer while layers are made in the store, and still fewer while these creates are slow. While no
+ * layer is made, fewer begin where tasks of the machine wait for the disk (/proc/pressure/io, where
+ * the kernel allows it). At least one begins each tenth of a second, and no more than that while a
+ * create waits for the cleaner (backlog_max). None waits while less than a tenth of the file system
+ * is free. A removal that waits can be cancelled, and varve_close() cancels it: then the layer is
+ * whole. Another request for the same id runs after the removal, as always, and makes the removal
+ * begin at once. varve_statistics.background_waiting counts those that wait.
  *
  * Flags (chattr +i, +a) on the roots of the layer and of nested subvolumes, and on directories that
  * contain subvolumes, are cleared, which takes CAP_LINUX_IMMUTABLE; missing permissions of the
@@ -1087,7 +1085,7 @@ int varve_layer_create_batch(struct varve_store *store, const char *const *ids, 
  *
  * Privilege: CAP_SYS_ADMIN, or the mount option user_subvol_rm_allowed and ownership. For an owner
  * with neither, or of a read-only subvolume, the layer is removed entry by entry: it is moved to
- * the trash, made writable, emptied and removed. That takes time with the number of files (see
+ * the trash, made writable, emptied and removed. That takes longer the more files there are (see
  * varve_progress()) and can be cancelled; varve_sweep() removes the rest.
  *
  * Errors in the callback: -ENOENT (no such layer), -ENOTDIR or -EINVAL (the entry is not a layer),
@@ -1107,8 +1105,8 @@ int varve_layer_remove(struct varve_store *store, const char *id, uint64_t flags
 		       varve_callback *callback, void *user_data, varve_request *ret_request);
 
 /**
- * Remove COUNT layers (1..VARVE_BATCH_MAX): as varve_layer_create_batch() is to
- * varve_layer_create().
+ * Remove COUNT layers (1..VARVE_BATCH_MAX) in one request. Its callback, a cancel and a bad id are
+ * as in varve_layer_create_batch().
  */
 int varve_layer_remove_batch(struct varve_store *store, const char *const *ids, size_t count,
 			     uint64_t flags, varve_callback *callback, void *user_data,
@@ -1148,7 +1146,8 @@ int varve_layer_exists(struct varve_store *store, const char *id, varve_callback
 		       void *user_data, varve_request *ret_request);
 
 /**
- * List all layers: result->ids. With privilege by one tree search, else by a look at each entry.
+ * List all layers: result->ids. With CAP_SYS_ADMIN one tree search finds them; without, each entry
+ * of HOME/subvolumes is checked.
  */
 int varve_layer_list(struct varve_store *store, varve_callback *callback, void *user_data,
 		     varve_request *ret_request);
@@ -1163,9 +1162,9 @@ int varve_layer_info(struct varve_store *store, const char *id, varve_callback *
 
 /* ---- what is in a layer -------------------------------------------------------------------------
  *
- * The calls below compare a layer with a parent, which the options name. NULL: the source of the
- * snapshot (-ESTALE where the store does not have that layer any more; everything is new in a layer
- * that is no snapshot). "": everything is new.
+ * The calls below compare a layer with a parent, which the options name. NULL: the layer that it is
+ * a snapshot of (-ESTALE where the store no longer has that layer; in a layer that is no snapshot
+ * everything is new). "": no parent, everything is new.
  */
 
 /**
@@ -1178,7 +1177,7 @@ int varve_layer_info(struct varve_store *store, const char *id, varve_callback *
 struct varve_changes_options {
 	/** sizeof(struct varve_changes_options). */
 	size_t size;
-	/** Another layer; NULL: the source of the snapshot; "": nothing. */
+	/** The layer to compare with; NULL: the source of the snapshot; "": none. */
 	const char *parent;
 	/** VARVE_CHANGES_WALK or 0. */
 	uint64_t flags;
@@ -1220,9 +1219,9 @@ void varve_changes_options_init(struct varve_changes_options *options, size_t si
  * varve_layer_chown(); other owners outside of a map are compared as the host has them. A shift
  * writes every inode, so that all of them are looked at.
  *
- * Content is compared only where it may be the sole difference: where the ctime or btrfs says that
- * an inode was changed since the snapshot. Data in the same place on disk is not read. Such a file
- * that cannot be opened (without privilege, or because a process holds a lease on it) is listed as
+ * Content is compared only where nothing else differs and the ctime or btrfs says that the inode
+ * was changed since the snapshot. Data in the same place on disk is not read. Where such a file
+ * cannot be opened (without privilege, or because a process holds a lease on it), it is listed as
  * modified.
  *
  * Where one layer descends from the other, or both from a third, in any number of snapshots that
@@ -1252,11 +1251,11 @@ int varve_layer_changes(struct varve_store *store, const char *id,
  * usage: search the file system's trees; takes CAP_SYS_ADMIN. In a result: the trees were searched.
  */
 #define VARVE_USAGE_SEARCH VARVE_FLAG(6)
-/** usage: measure what the layer has and its parent has not: see varve_layer_usage(). */
+/** usage: measure only what was added to the layer since it was made: see varve_layer_usage(). */
 #define VARVE_USAGE_DELTA VARVE_FLAG(24)
 /**
  * usage: do not flush the file system first. A search then counts what was written back and
- * committed before; data that is in memory alone does not count.
+ * committed earlier; data that is only in memory does not count.
  */
 #define VARVE_USAGE_NO_FLUSH VARVE_FLAG(25)
 /** usage, result: the delta was measured before, and the layer is unchanged since. */
@@ -1270,30 +1269,31 @@ int varve_layer_changes(struct varve_store *store, const char *id,
 #define VARVE_USAGE_MOUNTS VARVE_FLAG(54)
 
 /**
- * Measure layer ID: result->usage. FLAGS: 0, VARVE_USAGE_WALK or VARVE_USAGE_SEARCH; both give the
- * same numbers. And any of VARVE_USAGE_DELTA, VARVE_USAGE_NO_FLUSH.
+ * Measure layer ID: result->usage. FLAGS: VARVE_USAGE_WALK or VARVE_USAGE_SEARCH, which give the
+ * same numbers, or neither; and any of VARVE_USAGE_DELTA, VARVE_USAGE_NO_FLUSH.
  *
- * With 0 a caller with CAP_SYS_ADMIN searches, another one walks. Before a search the file system
- * is flushed, so that recent writes count. Mounts in the layer are not entered. The layer's own
- * content beneath a mount counts; without CAP_SYS_ADMIN it cannot be seen, and is left out
- * (VARVE_USAGE_MOUNTS). Files that vanish meanwhile are ignored. varve_progress() has the progress.
+ * With neither method, the library searches for a caller with CAP_SYS_ADMIN, and walks for others.
+ * Before a search it flushes the file system, so that recent writes count. Mounts in the layer are
+ * not entered. The layer's own content beneath a mount counts; without CAP_SYS_ADMIN it cannot be
+ * seen, and is left out (VARVE_USAGE_MOUNTS). Files that vanish meanwhile are ignored.
+ * varve_progress() has the progress.
  *
- * With VARVE_USAGE_DELTA the numbers are what the layer has that its parent had not when the layer
- * was made. An inode made since counts once, with its size and its space, whatever its number of
+ * With VARVE_USAGE_DELTA the numbers are those of what was added to the layer since it was made
+ * from its parent. A new inode counts once, with its size and its space, whatever its number of
  * names. Of a file that was there, bytes and disk_bytes count the extents that the parent's file
  * does not have at the same place: what was written since, also over old data, and what was cloned
  * from elsewhere. A change of names, owners, modes or attributes alone counts nothing, and neither
  * does what was deleted. Subvolumes nested in the layer count wholly; empty directories in the
- * place of those nested in the parent count nothing. Of a layer without a parent all counts. There
- * are no numbers of quota.
+ * place of those nested in the parent count nothing. In a layer without a parent everything counts.
+ * The numbers of quota are not given.
  *
- * A search of a delta takes as long as there are changes, and needs no parent; but where the parent
- * is gone, or that file in it was changed, old data that was cloned into the file counts nothing.
- * The answer is remembered in the store's memory (16,384 layers) until the layer changes, unless
- * subvolumes are nested in it. All that ask at a time share one flush; with VARVE_USAGE_NO_FLUSH
- * there is none. A walk compares with the parent as it is now, opens each changed file, and fails
- * with -ESTALE where the parent is gone. A clock that was set back since the layer was made hides
- * changes from it.
+ * A search of a delta takes time in proportion to the changes, and needs no parent; but where the
+ * parent is gone, or has changed the same file, old data that was cloned into the file counts
+ * nothing. The store remembers the answer for up to 16,384 layers, until the layer changes, but not
+ * where subvolumes are nested in it. Requests in flight together share one flush; with
+ * VARVE_USAGE_NO_FLUSH there is none. A walk compares with the parent as it is now, opens each
+ * changed file, and fails with -ESTALE where the parent is gone. It misses changes where the clock
+ * was set back since the layer was made.
  *
  * Errors in the callback: -ENOENT, -ENOTDIR, -EINVAL (not a subvolume), -EPERM (VARVE_USAGE_SEARCH
  * without privilege), -ESTALE and -EBUSY (a walk of a delta: no parent, or a process holds a lease
@@ -1339,7 +1339,7 @@ int varve_layer_chown(struct varve_store *store, const char *id,
 
 /**
  * Make layer ID read-only, or with VARVE_FREEZE_THAW in FLAGS writable; do nothing where the layer
- * is so already. The kernel commits, so that the result is durable also with VARVE_RELAXED. Nested
+ * already is. The kernel commits, so the result is durable even with VARVE_RELAXED. Nested
  * subvolumes keep their own flag. A file that is open for writing stays writable: the kernel checks
  * the flag when a file is opened.
  *
@@ -1351,11 +1351,11 @@ int varve_layer_freeze(struct varve_store *store, const char *id, uint64_t flags
 		       varve_callback *callback, void *user_data, varve_request *ret_request);
 
 /**
- * Make the data and the names that layer ID has at the time of the call survive a power cut, those
- * of files that any program has written included. FLAGS: 0. Requests that are in flight together
- * share one flush and one commit of the file system. A flush takes as long as there is data to
- * write, and delays no other request but those on ID. To have the data on its way earlier, let an
- * apply begin to write it: VARVE_APPLY_WRITEBACK.
+ * Make the data and the names that layer ID has at the time of the call survive a power cut,
+ * whichever program has written them. FLAGS: 0. Requests that are in flight together share one
+ * flush and one commit of the file system. A flush takes as long as there is data to write, and
+ * delays only other requests on ID. To shorten it, let an apply begin to write its data early:
+ * VARVE_APPLY_WRITEBACK.
  *
  * Errors in the callback: -ENOENT, -ENOTDIR, -EINVAL (not a subvolume of the store), -EIO (data of
  * any file of the file system was lost meanwhile: the kernel does not report the file), -EROFS,
@@ -1458,15 +1458,16 @@ struct varve_label_options {
 void varve_label_options_init(struct varve_label_options *options, size_t size);
 
 /**
- * Change the labels and the record of layer ID, all at once, as OPTIONS say: result->record has
- * what the layer has then. Only the layer's name and subvolume count: its content is not touched,
- * it may be read-only, and requests that read it run meanwhile.
+ * Change the labels and the record of layer ID, all in one step, as OPTIONS say: result->record has
+ * them after the change. The layer's content is not touched, so the layer may be read-only, and
+ * requests that read the layer run meanwhile.
  *
- * Labels are pairs of a key and a value, at most VARVE_LABELS_MAX of them; a record is bytes for
- * the caller alone. Both appear with the layer (varve_create_options), go with it, keep to it when
- * it is renamed, and are not inherited by snapshots. They lie in HOME/.varve/layers and belong to
- * the subvolume: a copy of the store on another file system, and a layer that another program makes
- * under the same name, have none.
+ * Labels are pairs of a key and a value, at most VARVE_LABELS_MAX of them; a record is a string of
+ * bytes that the library does not interpret. Both appear with the layer (varve_create_options), are
+ * removed with it, stay with it when it is renamed, and are not inherited by snapshots. They are
+ * stored in HOME/.varve/layers and belong to the subvolume: in a copy of the store on another file
+ * system the layers have none, and neither has a layer that another program makes under the same
+ * name.
  *
  * A caller that reads, decides and writes passes the revision that it has read, with
  * VARVE_LABEL_COMPARE: of any number of processes and threads one succeeds, and the others get
@@ -1479,9 +1480,9 @@ void varve_label_options_init(struct varve_label_options *options, size_t size);
  * version has stored it), -EROFS, -ENOSPC, -EACCES, -ECANCELED, -EIO. Refused: -EINVAL (a label
  * without a key or '=' or of more than VARVE_LABEL_BYTES_MAX bytes, a key with '=' or control
  * characters, a key twice), -E2BIG (too many labels, a record of more than VARVE_RECORD_BYTES_MAX).
- * Privilege: write access to HOME/.varve. Where programs in the layer keep its owner out by the
- * mode of its root, that is changed while the root is opened; a crash then leaves it changed. After
- * a failure the old state; where only the wait for the disk failed, the new one. A crash leaves the
+ * Privilege: write access to HOME/.varve. Where the mode of the layer's root denies access to its
+ * owner, the mode is changed while the root is opened; a crash then leaves it changed. A failure
+ * leaves the old state; where only the wait for the disk failed, the new one. A crash leaves the
  * old or the new state, whole.
  */
 int varve_layer_label(struct varve_store *store, const char *id,
@@ -1500,11 +1501,11 @@ int varve_layer_record(struct varve_store *store, const char *id, varve_callback
 #define VARVE_FIND_RECORDS VARVE_FLAG(19)
 
 /**
- * Take the layer ID, which was found, and what it has, RECORD (NULL: nothing). Both belong to the
- * library and live until the function returns. Layers come in no order, one at a time, each once,
- * before the callback of the request, on the thread that called varve_dispatch(), varve_wait(),
- * varve_wait_for() or the blocking twin. The function may do what a callback may do; until it
- * returns, the request waits with few records in memory.
+ * Take a layer that was found, ID, and its labels and record, RECORD (NULL: it has none). Both
+ * belong to the library and live until the function returns. Layers come in no order, one at a
+ * time, each once, before the callback of the request, on the thread that called varve_dispatch(),
+ * varve_wait(), varve_wait_for() or the blocking twin. The function may do what a callback may do;
+ * until it returns, the request waits with few records in memory.
  *
  * Returns 0, or a negative errno: the request ends with that, and the function is not called again;
  * any other value counts as -EINVAL.
@@ -1541,12 +1542,12 @@ void varve_find_options_init(struct varve_find_options *options, size_t size);
 
 /**
  * List the layers that have certain labels, as varve_layer_list() lists all: result->ids, and with
- * VARVE_FIND_RECORDS result->records. OPTIONS may be NULL. No layer is opened: one call reads a
- * record that is short, and with CAP_SYS_ADMIN one search of a tree tells the layers' subvolumes.
- * Without, each layer that has a record that matches is opened. What is stored for a layer and is
- * damaged, or cannot be read by the caller, counts as none: see varve_check(). Errors in the
- * callback: as varve_layer_list(); with found also what that returned. Refused with -EINVAL: a
- * label that none can have; found without VARVE_FIND_RECORDS.
+ * VARVE_FIND_RECORDS result->records. OPTIONS may be NULL. With CAP_SYS_ADMIN no layer is opened:
+ * one tree search finds the subvolumes, and one call reads a short record. Without, each layer
+ * whose record matches is opened. Labels and records that are damaged, or that the caller cannot
+ * read, count as absent: see varve_check(). Errors in the callback: as varve_layer_list(), and what
+ * `found` returned. Refused with -EINVAL: a label that no layer can have; found without
+ * VARVE_FIND_RECORDS.
  */
 int varve_layer_find(struct varve_store *store, const struct varve_find_options *options,
 		     varve_callback *callback, void *user_data, varve_request *ret_request);
@@ -1620,19 +1621,19 @@ void varve_diff_options_init(struct varve_diff_options *options, size_t size);
  * are links to the first name. An empty file ".wh.NAME" stands for a deleted NAME. Sockets are left
  * out. Only regular files and directories are opened.
  *
- * The following are left out and listed in result->skipped; the request does not fail. An entry
- * that vanishes; an entry that a caller without privilege may not read, or on which something is
- * mounted (with CAP_SYS_ADMIN the layer's own content beneath is archived); a file with data behind
- * holes of more than 4 PiB (-EFBIG); a file with more than 1 MiB of attributes, or 64 KiB of
- * attribute names, as readers of archives refuse these (-E2BIG). A file that changed while it was
- * read is archived and listed. The request waits for a lease on a file (fcntl). Any other error
- * while an entry is read, such as too few descriptors or a failing disk, fails the request.
+ * These are left out and listed in result->skipped, and the request does not fail: an entry that
+ * vanishes; an entry that a caller without privilege may not read, or on which something is mounted
+ * (with CAP_SYS_ADMIN the layer's own content beneath is archived); a file with data behind holes
+ * of more than 4 PiB (-EFBIG); a file with more than 1 MiB of attributes, or 64 KiB of attribute
+ * names, because readers of archives refuse these (-E2BIG). A file that changed while it was read
+ * is archived and listed. The request waits for a lease on a file (fcntl). Any other error while an
+ * entry is read, such as too few descriptors or a failing disk, fails the request.
  *
- * Holes are not read, and take no room in the archive: `truncate -s 1P` in a container makes a file
- * of 1 PiB in an archive of some KiB. GNU tar and varve_layer_apply() make the file sparse again.
- * Other readers may fill a disk: those written in Go expand holes, and OCI advises against sparse
- * files. For such readers set file_size_max: the request then fails with -EFBIG and the path. A
- * file with more than a million pieces is archived with its holes of up to 1 MiB as zeros.
+ * Holes are not read, and take no space in the archive: a file of 1 PiB that `truncate -s 1P` made
+ * is some KiB of an archive. GNU tar and varve_layer_apply() make the file sparse again. Other
+ * readers may fill a disk: those written in Go expand holes, and OCI advises against sparse files.
+ * For such readers set file_size_max: the request then fails with -EFBIG and the path. A file with
+ * more than a million pieces is archived with its holes of up to 1 MiB as zeros.
  *
  * FD may be a file, a pipe or a socket, blocking or not; it is duplicated, and may be closed at
  * once. A thread writes to FD and may wait for the reader: the request stays in flight until the
@@ -1647,7 +1648,7 @@ void varve_diff_options_init(struct varve_diff_options *options, size_t size);
  * With options->compress the archive is compressed by threads of the library, a MiB at a time, each
  * of which is a gzip member or a zstd frame: the same layer, level and version of the compressor
  * give the same bytes, whatever the number of threads. result->bytes is the number of compressed
- * bytes. Takes libz.so.1 or libzstd.so.1 (-ENOTSUP).
+ * bytes. Needs libz.so.1 or libzstd.so.1 (else -ENOTSUP).
  *
  * Errors in the callback: as varve_layer_changes(), -EFBIG (file_size_max), -EINVAL (a name that
  * begins with ".wh.", which would mean a deletion), -EOVERFLOW (an owner that is in no map: see
@@ -1669,32 +1670,33 @@ int varve_layer_diff_size(struct varve_store *store, const char *id,
 			  void *user_data, varve_request *ret_request);
 
 /**
- * Unpack the tar archive from FD into layer ID, which exists. To have a layer that is either whole
- * or absent, unpack into a new one: varve_create_options.apply. OPTIONS may be NULL. result->bytes
- * is the sum of the sizes in the entries.
+ * Unpack the tar archive from FD into the existing layer ID. For a layer that is whole or absent,
+ * unpack into a new one: varve_create_options.apply. OPTIONS may be NULL. result->bytes is the sum
+ * of the sizes in the entries.
  *
  * An entry replaces an existing file of its name; an existing directory keeps its content and gets
  * the entry's owner, mode, time and attributes. Missing directories above an entry are made (0755).
  * Names and targets of hard links begin at the layer's root, with or without "/" or "./". A
  * symbolic link is made with its target unchanged. Times and modes of directories are set last.
- * Holes stay holes. Attributes are kept (some of them take privilege), and access control lists
- * with their ids mapped; labels of security modules and properties of btrfs are not. Losses are in
- * result->skipped. A file whose owner VARVE_OVERFLOW_IDS makes 65534 gets no setuid and setgid. An
- * entry for which libarchive would need more than 256 MiB of memory is -ENOBUFS.
+ * Holes stay holes. Attributes are kept (some of them need privilege), and so are access control
+ * lists, with their ids mapped; labels of security modules and properties of btrfs are not. What
+ * could not be kept is in result->skipped. A file whose owner VARVE_OVERFLOW_IDS makes 65534 gets
+ * no setuid or setgid bit. An entry for which libarchive would need more than 256 MiB of memory
+ * fails the request with -ENOBUFS.
  *
  * A file ".wh.NAME" deletes NAME, and ".wh..wh..opq" empties its directory. Both remove only what
  * was there before the archive, wherever in the archive they stand; a deletion of an entry of the
  * archive itself is in result->skipped. Other files ".wh..wh.*" are ignored (files in
  * ".wh..wh.plnk" serve as targets of links), and so is the content of a directory ".wh..wh.*" at
- * the root. Any other entry in a directory whose name begins with ".wh." is -EINVAL: no archive
- * could represent such a layer.
+ * the root. Any other entry in a directory whose name begins with ".wh." fails the request with
+ * -EINVAL: no archive could represent such a layer.
  *
  * The archive is not trusted. Each entry is checked before it is unpacked, links in the layer are
- * resolved with the layer's root as "/", and nothing outside of the layer is touched, whatever a
- * user of the layer exchanges meanwhile (-ESTALE where that is noticed). Mounts in the layer are
- * neither changed nor unmounted. With CAP_SYS_ADMIN an entry goes to the layer's own content
- * beneath a mount, and a mount point cannot be replaced or deleted (-EBUSY); without, any entry at
- * a mount or below is -EBUSY.
+ * resolved with the layer's root as "/", and nothing outside of the layer is read or changed,
+ * whatever a user of the layer exchanges meanwhile (-ESTALE where this is detected). Mounts in the
+ * layer are neither changed nor unmounted. With CAP_SYS_ADMIN an entry goes to the layer's own
+ * content beneath a mount, and a mount point cannot be replaced or deleted (-EBUSY); without, any
+ * entry at a mount or below is -EBUSY.
  *
  * An archive may end with one block of zeros instead of two, or with none, which result->skipped
  * reports with -ENODATA; an empty input is an archive without entries. Bytes behind the end are
@@ -1710,9 +1712,9 @@ int varve_layer_diff_size(struct varve_store *store, const char *id,
  * dictionary 64 MiB; a request needs no more memory, whatever the size of the archive.
  *
  * With VARVE_DIGESTS result->digests has the digests of the stream and of the archive in it. A
- * stream whose digest is not options->expect (or expect_diff_id) is -EBADMSG, with both in the
- * detail. That is known at the end: a create leaves nothing then, and a layer that existed has the
- * archive unpacked.
+ * stream whose digest is not options->expect (or expect_diff_id) fails the request with -EBADMSG,
+ * and the detail has both digests. This is known at the end of the stream: a create then leaves
+ * nothing, but an existing layer has the archive unpacked.
  *
  * Errors in the callback: -EINVAL (a name, or the target of a hard link, that leads out by "..", a
  * whiteout of "..", something in a directory ".wh.*"), -ENAMETOOLONG, -ENODATA (the archive or its
@@ -1749,7 +1751,7 @@ int varve_stream_write(struct varve_store *store, varve_request request, const v
 		       size_t size, size_t *ret_taken);
 
 /**
- * End the archive of REQUEST, with ERROR 0; without this call the request does not end. With a
+ * End the archive of REQUEST, with ERROR 0; the request does not end without this call. With a
  * negative errno, drop the bytes that are not yet unpacked, and let the request fail with that
  * error (a failed create leaves nothing). Threads and errors: as varve_stream_write(), without
  * -EAGAIN; -EINVAL also where ERROR is positive.
@@ -1758,7 +1760,7 @@ int varve_stream_end(struct varve_store *store, varve_request request, int error
 
 /**
  * End the archive as varve_stream_end() with ERROR, a negative errno, and give the reason: DETAIL
- * (may be NULL), a text for a person, becomes the failure's detail, cut to
+ * (may be NULL), the reason in words, becomes the failure's detail, cut to
  * VARVE_FAILURE_DETAIL_SIZE bytes. Refused with -EINVAL: ERROR is not negative.
  */
 int varve_stream_fail(struct varve_store *store, varve_request request, int error,
@@ -1790,25 +1792,27 @@ int varve_sync(struct varve_store *store, uint64_t flags, varve_callback *callba
 /**
  * Remove the leftovers of crashed processes: half-made layers (staging), half-destroyed ones
  * (trash), quotas/ID files without a layer, and quota groups of the file system without a subvolume
- * (as varve_quota_gc()). Entries of living processes are not touched. A leftover with a mount in
+ * (as varve_quota_gc()). Entries of running processes are not touched. A leftover with a mount in
  * it, in this mount namespace, is kept (-EBUSY; the detail names the mount point): a sweep unmounts
- * nothing. A leftover in a staging directory that cannot be opened is kept, and is a failure, since
- * its process may live. Continues after a failure; result->sweep has the counts, result->error is
- * the first failure. While another process holds the lock of the records (varve_status() names it)
- * the sweep waits, and can be cancelled; the sweep of varve_open() skips what needs the lock.
+ * nothing. A leftover in a staging directory that cannot be opened is kept, and counts as a
+ * failure, because its process may still run. Continues after a failure; result->sweep has the
+ * counts, result->error is the first failure. While another process holds the lock of the records
+ * (varve_status() names that process) the sweep waits, and can be cancelled; the sweep of
+ * varve_open() skips what needs the lock.
  */
 int varve_sweep(struct varve_store *store, varve_callback *callback, void *user_data,
 		varve_request *ret_request);
 
 /**
- * Check the store for faults, and change nothing. Found are: plain directories and files in the
- * places of layers; empty directories that stand for layers where the store is in a snapshot;
- * recorded sizes without a layer, that do not parse or are not in force; quota groups of subvolumes
- * that are gone; and leftovers of dead processes in staging and in the trash. result->findings
- * lists them, with what varve_sweep() does about each. A finding is no error of the request.
- * Entries of living processes are ignored. While another process holds the lock of the records the
- * check waits, and can be cancelled. Without CAP_SYS_ADMIN groups are not checked. Takes time with
- * the number of layers, not of files.
+ * Check the store for faults, and change nothing. The check finds plain directories and files in
+ * the places of layers; empty directories that stand for layers where the store is in a snapshot;
+ * recorded sizes without a layer, that do not parse or are not in force; labels and records that
+ * are damaged or belong to no layer; quota groups of subvolumes that are gone; and leftovers of
+ * dead processes in staging and in the trash. result->findings lists them, with what varve_sweep()
+ * does about each. A finding is no error of the request. Entries of running processes are ignored.
+ * While another process holds the lock of the records the check waits, and can be cancelled.
+ * Without CAP_SYS_ADMIN groups are not checked. The time grows with the number of layers, not of
+ * files.
  */
 int varve_check(struct varve_store *store, varve_callback *callback, void *user_data,
 		varve_request *ret_request);
@@ -1828,14 +1832,14 @@ int varve_status(struct varve_store *store, varve_callback *callback, void *user
  *
  * Layers can share a limit: those that are created with the storage option "group=NAME:SIZE" are in
  * one group, whose members together may hold SIZE. A layer can be in several groups. A group is
- * made with its first layer and ends with its last one. "group=NAME" joins a group and keeps its
- * limit; with a new SIZE the limit is replaced.
+ * made with its first layer and removed with its last one. "group=NAME" joins a group and keeps its
+ * limit; "group=NAME:SIZE" replaces the limit.
  *
- * Under full quotas btrfs cannot add a snapshot to a group without a rescan, but for one case
+ * Under full quotas btrfs cannot add a snapshot to a group without a rescan, with one exception
  * (Linux 6.9): parent and snapshot are in the same group and in no other, and no layer outside of
- * the group shares data with its members. So a job creates its first layer with the group, and all
- * others as snapshots of the first. Any other case, and a snapshot without a group of a parent in a
- * group, is refused with -ENOTSUP before anything is made. Simple quotas have no such bound.
+ * the group shares data with its members. So create the first layer of a group empty, and all
+ * others as snapshots of the first. Any other snapshot that joins a group, or whose parent is in
+ * one, fails with -ENOTSUP before anything is made. Simple quotas have no such restriction.
  *
  * Quota belongs to the file system, not to the store, and closing a store never changes quota.
  * There are two modes:
@@ -1844,20 +1848,20 @@ int varve_status(struct varve_store *store, varve_callback *callback, void *user
  *   Costs little. Once simple quotas were turned on, kernels before 6.7 cannot mount the file
  *   system.
  * - Full: each byte counts for every layer that has it; a snapshot begins with all bytes that it
- *   inherits. The cost of each create and removal grows with the sharing: rates fall to some ten
- *   layers a second. A large removal can make the counts INCONSISTENT: limits are then not enforced
- *   until a rescan has ended.
+ *   inherits. The cost of each create and removal grows with the number of layers that share data:
+ *   rates can fall to tens of layers a second. A large removal can make the counts INCONSISTENT:
+ *   limits are then not enforced until a rescan has ended.
  *
- * The option "quota" of varve_config selects what a store does. "simple", "full": quota must run in
- * that mode; it is turned on at open, which fails with -EBUSY when quota runs in the other mode.
- * "keep": use quota as it is, and never turn it on. "off": no sizes. Without the option quota is
- * turned on by the first request for a size, simple where the kernel has it, else full; or at open,
- * where "btrfs.min_space" or "btrfs.size" (the default size of writable layers) is given.
+ * The option "quota" of varve_config selects what a store does. "simple", "full": varve_open()
+ * turns quota on in that mode, and fails with -EBUSY when quota runs in the other mode. "keep": use
+ * quota as it is, and never turn it on. "off": no sizes. Without the option quota is turned on by
+ * the first request for a size, simple where the kernel has it, else full; or at open, where
+ * "btrfs.min_space" or "btrfs.size" (the default size of writable layers) is given.
  */
 
 /**
  * Get the state of quota: result->quota. Without CAP_SYS_ADMIN some fields are not known: see
- * varve_quota.flags. Time grows with the number of groups: some milliseconds for 10000.
+ * varve_quota.flags. The time grows with the number of groups: some milliseconds for 10000.
  */
 int varve_quota_status(struct varve_store *store, varve_callback *callback, void *user_data,
 		       varve_request *ret_request);
@@ -1941,8 +1945,8 @@ struct varve_histogram {
 };
 
 /**
- * The smallest latency that at least PERCENT (0..100) of the values do not exceed, in nanoseconds;
- * 0 of none.
+ * The smallest latency, in nanoseconds, that at least PERCENT (0..100) of the values do not exceed;
+ * 0 where there are no values.
  */
 uint64_t varve_histogram_percentile(const struct varve_histogram *histogram, double percent);
 
@@ -1980,25 +1984,25 @@ struct varve_statistics {
 	uint64_t commits;
 	/** Snapshots made. */
 	uint64_t snapshots;
-	/** ... of which directly in their place. */
+	/** ... and those of them that were made directly in their place. */
 	uint64_t snapshots_direct;
 	/** Commits for durable requests while no snapshot waited, and flushes. */
 	uint64_t syncs;
 	/** Most snapshots in one group. */
 	uint64_t group_max;
-	/** In flight now. */
+	/** Requests in flight now. */
 	uint32_t requests;
-	/** Most in flight. */
+	/** Most requests in flight at once. */
 	uint32_t requests_peak;
 	/** Most calls in the io_uring at once. */
 	uint32_t ring_depth_peak;
-	/** Most threads of the fs lane. */
+	/** Most threads for short calls at once: see fs_threads_max. */
 	uint32_t fs_threads_peak;
-	/** Most threads of the commit lane. */
+	/** Most threads for snapshots and commits at once: see commit_threads_max. */
 	uint32_t commit_threads_peak;
 	/** Calls made through io_uring. */
 	uint64_t ring_calls;
-	/** Calls made by lane threads. */
+	/** Calls made by threads of the library. */
 	uint64_t lane_calls;
 	/** Removed subvolumes that awaited the cleaner at the last look. */
 	uint64_t cleaner_backlog;
@@ -2038,11 +2042,11 @@ int varve_operation_statistics(struct varve_store *store, enum varve_operation o
 			       struct varve_operation_statistics *ret_statistics);
 
 /**
- * Write all counters of STORE, and the latencies of each operation, as OpenMetrics text, which ends
- * in "# EOF", to *RET_TEXT, to be freed with free(). The metrics begin with "varve_"; units are
- * seconds and numbers. They are those of varve_statistics() and varve_operation_statistics(), and
- * how many snapshots share a group commit: of this store, since it was opened. No system call; any
- * thread. Returns 0, -EINVAL, -ECHILD or -ENOMEM.
+ * Write all counters of STORE since it was opened as OpenMetrics text, which ends in "# EOF", to
+ * *RET_TEXT, to be freed with free(). These are the counters of varve_statistics() and
+ * varve_operation_statistics(), with the latencies of each operation, and the number of snapshots
+ * that share each group commit. Names begin with "varve_"; times are in seconds. No system call;
+ * any thread. Returns 0, -EINVAL, -ECHILD or -ENOMEM.
  */
 int varve_metrics(struct varve_store *store, char **ret_text);
 
@@ -2055,8 +2059,8 @@ int varve_metrics(struct varve_store *store, char **ret_text);
 
 /**
  * Make FILE (which must not exist) a sparse image of SIZE_BYTES (at least 114294784, the least that
- * mkfs.btrfs takes), make a file system in it with mkfs.btrfs, and mount it on MOUNT_DIR (made when
- * missing). On failure nothing is left but, perhaps, MOUNT_DIR. Errors: -EEXIST, -EINVAL (too
+ * mkfs.btrfs accepts), make a file system in it with mkfs.btrfs, and mount it on MOUNT_DIR (made
+ * when missing). On failure nothing is left but, perhaps, MOUNT_DIR. Errors: -EEXIST, -EINVAL (too
  * small), -ENOENT (no mkfs.btrfs), -EIO (mkfs.btrfs failed: see the detail), -EPERM, -EBUSY (no
  * loop device is free). A crash can leave FILE, or a loop device that detaches itself. FILE is
  * locked meanwhile: varve_pool_mount() cannot mount it before it is complete.
@@ -2111,8 +2115,8 @@ int varve_future_create(struct varve_future **ret_future);
 
 /**
  * The callback for a request whose user data is a future: keep a copy of RESULT in FUTURE. A future
- * is for one request. Without memory for the copy the future's result is -ENOMEM, even where the
- * request succeeded.
+ * is for one request. Where there is no memory for the copy, the future's result is -ENOMEM even if
+ * the request succeeded.
  */
 void varve_future_callback(struct varve_store *store, const struct varve_result *result,
 			   void *future);
@@ -2155,8 +2159,7 @@ int varve_layer_create_wait(struct varve_store *store, const char *id,
 
 /**
  * The same with an archive, options->apply. *RET_BYTES and *RET_SKIPPED, if not NULL, are set on
- * success, as in
- *  varve_layer_apply_wait().
+ * success, as in varve_layer_apply_wait().
  */
 int varve_layer_create_apply_wait(struct varve_store *store, const char *id,
 				  const struct varve_create_options *options, uint64_t *ret_bytes,
