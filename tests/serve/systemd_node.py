@@ -9,6 +9,7 @@ import re
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ from snapshots_client import Client, HANG_S, labels_of, pb
 from waits import wait_until
 
 SOCKET = "/run/varve/varve.sock"
+METRICS = "/run/varve-metrics.sock"
 HOME = "/var/lib/varve"
 UNIT, SOCKET_UNIT = "varve.service", "varve.socket"
 DROP_IN = f"/run/systemd/system/{UNIT}.d/test.conf"
@@ -246,6 +248,24 @@ def case_reload():
     expect("ActiveState", "active")
 
 
+def case_metrics():
+    """A second socket, whose descriptor is named metrics, is for those."""
+    with open("/run/systemd/system/varve-metrics.socket", "w", encoding="ascii") as file:
+        file.write(f"[Socket]\nListenStream={METRICS}\nFileDescriptorName=metrics\nService={UNIT}\n")
+    run("systemctl", "stop", UNIT)
+    run("systemctl", "daemon-reload")
+    run("systemctl", "start", "varve-metrics.socket", UNIT)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(METRICS)
+        client.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        answer = b""
+        while block := client.recv(1 << 16):
+            answer += block
+    assert answer.startswith(b"HTTP/1.1 200 ") and b"# EOF" in answer, answer
+    assert Client(SOCKET).list()
+    run("systemctl", "stop", "varve-metrics.socket", UNIT)
+
+
 class Maker(threading.Thread):
     """Prepare snapshots, one after the other, until the daemon refuses; what was acknowledged."""
 
@@ -304,8 +324,17 @@ def case_containerd():
     os.makedirs("/etc/containerd", exist_ok=True)
     with open("/etc/containerd/config.toml", "w", encoding="utf-8") as file:
         file.write(run("varve", "serve", "--print-config", "containerd", "--home", HOME, "--socket", SOCKET))
-    run("systemctl", "enable", "--now", SOCKET_UNIT, UNIT)
-    run("systemctl", "restart", "containerd.service")
+    run("systemctl", "enable", SOCKET_UNIT, UNIT)
+    # As at boot: all in one transaction.
+    run("systemctl", "stop", SOCKET_UNIT, UNIT, "containerd.service")
+    with open("/run/systemd/system/node.target", "w", encoding="ascii") as file:
+        file.write(f"[Unit]\nWants=containerd.service {UNIT} {SOCKET_UNIT}\n")
+    run("systemctl", "daemon-reload")
+    run("systemctl", "start", "node.target")
+    wait_for("ActiveState", "active", "containerd.service")
+    ready, begun = (int(shown(name, unit)) for name, unit in (("ActiveEnterTimestampMonotonic", UNIT),
+                                                              ("ExecMainStartTimestampMonotonic", "containerd.service")))
+    assert 0 < ready <= begun, f"containerd was started at {begun} us, the daemon was ready at {ready} us"
     print("  " + ctr("--version").strip())
     run("/usr/bin/python3", f"{HERE}/own_image", "/run/own.tar", IMAGE, "--layers", "3", "--files", "50")
     ctr("images", "import", "--snapshotter", "varve", "/run/own.tar")
@@ -348,8 +377,8 @@ def wait_stopped(name):
 
 def main():
     """Go through all cases, in this order."""
-    for case in (case_analyze, case_activation, case_hardening, case_calls, case_quota, case_deaths, case_second, case_reload, case_stop,
-                 case_containerd):
+    for case in (case_analyze, case_activation, case_hardening, case_calls, case_quota, case_deaths, case_second, case_reload, case_metrics,
+                 case_stop, case_containerd):
         print(f"{case.__name__.removeprefix('case_')}: {case.__doc__}", flush=True)
         try:
             case()
