@@ -14,8 +14,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* How much of an item is known: nothing; all but the content; all. */
-enum item_state { ITEM_NEW, ITEM_INODE, ITEM_WHOLE };
+/*
+ * How much of an item is known: nothing; all but the content; all but what comes behind the first
+ * PREFETCH_FILE_BYTES of it; all.
+ */
+enum item_state { ITEM_NEW, ITEM_INODE, ITEM_HEAD, ITEM_WHOLE };
 
 struct item {
 	char *path;

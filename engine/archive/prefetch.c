@@ -41,23 +41,31 @@ void prefetch_leave(struct prefetch_place *place)
 
 /*
  * Read the beginning of the open file; when that is all of it, see whether it was changed
- * meanwhile, and close it.
+ * meanwhile, and close it. AHEAD of its turn -EMFILE: it cannot stay open until then.
  */
-static int prefetch_content(const struct prefetch *prefetch, struct item *item)
+static int prefetch_content(struct prefetch *prefetch, struct item *item, bool ahead)
 {
 	uint64_t size = item->statx.stx_size;
+	bool full = ahead && size > PREFETCH_FILE_BYTES &&
+		    atomic_load(&prefetch->open) >= PREFETCH_FDS_MAX;
 	struct statx after;
 	ssize_t length;
 	int r = item_reserve(item, MIN(size, (uint64_t)PREFETCH_FILE_BYTES), prefetch->feed.fault);
 
 	if (r)
 		return r;
+	/* What is not opened by its number is read anew. */
+	if (full && !atomic_load(&prefetch->numbers.work))
+		return -EMFILE;
 	item->call = "pread";
 	length = opath_pread(item->fd, item->bytes, MIN(size, (uint64_t)PREFETCH_FILE_BYTES), 0);
 	if (length < 0)
 		return (int)length;
 	item->length = (size_t)length;
 	if (size > PREFETCH_FILE_BYTES) {
+		item->state = ITEM_HEAD;
+		if (full)
+			return -EMFILE;
 		posix_fadvise(item->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
 		return 0;
 	}
@@ -70,7 +78,7 @@ static int prefetch_content(const struct prefetch *prefetch, struct item *item)
 }
 
 /* Read the attributes and the beginning of the open file. */
-static int prefetch_file(const struct prefetch *prefetch, struct item *item)
+static int prefetch_file(struct prefetch *prefetch, struct item *item, bool ahead)
 {
 	int r = 0;
 
@@ -80,7 +88,7 @@ static int prefetch_file(const struct prefetch *prefetch, struct item *item)
 		r = xattrs_read_fd(&item->xattrs, item->fd, xattrs_kept);
 		item->state = ITEM_INODE;
 	}
-	return r ? r : prefetch_content(prefetch, item);
+	return r ? r : prefetch_content(prefetch, item, ahead);
 }
 
 /*
@@ -123,7 +131,8 @@ static int prefetch_open(const struct item *item, int dir_fd, const char *name,
 	return *ret_path ? opath_open(dir_fd, name, ret_statx) : fd;
 }
 
-int prefetch_entry(struct prefetch *prefetch, struct item *item, struct prefetch_place *place)
+int prefetch_entry(struct prefetch *prefetch, struct item *item, struct prefetch_place *place,
+		   bool ahead)
 {
 	_cleanup_close_ int fd = -EBADF;
 	struct statx statx;
@@ -133,7 +142,7 @@ int prefetch_entry(struct prefetch *prefetch, struct item *item, struct prefetch
 	int r = prefetch_number(prefetch, item);
 
 	if (r != -ESTALE)
-		return r ? r : prefetch_file(prefetch, item);
+		return r ? r : prefetch_file(prefetch, item, ahead);
 	r = prefetch_enter(prefetch, place, item->path, &name);
 	item->call = "openat2";
 	if (r)
@@ -154,7 +163,7 @@ int prefetch_entry(struct prefetch *prefetch, struct item *item, struct prefetch
 		 */
 		item->call = "open";
 		item->fd = opath_reopen_read(fd);
-		return item->fd < 0 ? item->fd : prefetch_file(prefetch, item);
+		return item->fd < 0 ? item->fd : prefetch_file(prefetch, item, ahead);
 	}
 	if (S_ISSOCK(item->statx.stx_mode))
 		return 0;
@@ -174,11 +183,30 @@ int prefetch_entry(struct prefetch *prefetch, struct item *item, struct prefetch
 		    : xattrs_read_fd(&item->xattrs, fd, xattrs_kept);
 }
 
-/* May another file stay open, and its attributes be held, until its turn comes? */
+/* May the attributes of another entry be held until its turn comes? */
 static bool prefetch_room(struct prefetch *prefetch)
 {
-	return atomic_load(&prefetch->open) < PREFETCH_FDS_MAX &&
-	       atomic_load(&prefetch->held) < PREFETCH_XATTRS_BYTES;
+	return atomic_load(&prefetch->held) < PREFETCH_XATTRS_BYTES;
+}
+
+/*
+ * Open the file of ITEM again, whose beginning was read ahead. 0; -ESTALE: it has to be read anew;
+ * or another -errno.
+ */
+static int prefetch_again(struct prefetch *prefetch, struct item *item)
+{
+	struct statx after;
+	int r = prefetch_number(prefetch, item);
+
+	if (r)
+		return r;
+	item->call = "statx";
+	r = RET_NERRNO(statx(item->fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &after));
+	if (!r && item_changed(item, &after))
+		r = -ESTALE;
+	if (r)
+		fd_close(TAKE_FD(item->fd));
+	return r;
 }
 
 /* Close the files that were read ahead, for another one; they are read anew. */
@@ -203,10 +231,13 @@ static void prefetch_now(struct prefetch *prefetch, struct item *item, struct pr
 	for (int tries = 0; fds_missing(item->error) && tries < 2; tries++) {
 		if (tries)
 			prefetch_shed(prefetch);
-		item->length = item->xattrs.count = 0;
-		/* Its attributes are read with its inode, and only then. */
-		item->state = ITEM_NEW;
-		item->error = prefetch_entry(prefetch, item, place);
+		item->error = item->state == ITEM_HEAD ? prefetch_again(prefetch, item) : -ESTALE;
+		if (item->error == -ESTALE) {
+			item->length = item->xattrs.count = 0;
+			/* Its attributes are read with its inode, and only then. */
+			item->state = ITEM_NEW;
+			item->error = prefetch_entry(prefetch, item, place, false);
+		}
 		if (item->error)
 			fd_close(TAKE_FD(item->fd));
 		else if (item->fd >= 0)
@@ -319,7 +350,7 @@ static void prefetch_read(struct prefetch *prefetch, struct prefetch_place *plac
 		 * Without a descriptor or room it is left to the taker, which reads it after those
 		 * before it.
 		 */
-		item->error = prefetch_room(prefetch) ? prefetch_entry(prefetch, item, place)
+		item->error = prefetch_room(prefetch) ? prefetch_entry(prefetch, item, place, true)
 						      : -EMFILE;
 		if (item->error)
 			fd_close(TAKE_FD(item->fd));

@@ -82,9 +82,11 @@ int prefetch_enter(const struct prefetch *prefetch, struct prefetch_place *place
 
 /*
  * Read all that the archive needs of ITEM, found by PLACE, and is not known yet. 0 or -errno;
- * -EAGAIN: a process keeps a lease on the file, which the kernel is breaking.
+ * -EAGAIN: a process keeps a lease on the file, which the kernel is breaking. AHEAD of its turn
+ * -EMFILE: it cannot stay open, because PREFETCH_FDS_MAX others do.
  */
-int prefetch_entry(struct prefetch *prefetch, struct item *item, struct prefetch_place *place);
+int prefetch_entry(struct prefetch *prefetch, struct item *item, struct prefetch_place *place,
+		   bool ahead);
 
 /* Close what PLACE holds. */
 void prefetch_leave(struct prefetch_place *place);
