@@ -9,7 +9,7 @@ bench_start mount
 
 "$bench" --help=engines | grep -q '^ *snapshotter ' || skip "varve-bench was built without libnghttp2-dev"
 (($(id -u) == 0)) || skip "needs root"
-peer="$VARVE_BUILD/tests/serve/snapshotter-server"
+peer="$VARVE_BUILD/tests/serve/snapshotter-peer"
 [[ -x "$peer" ]] || skip "needs golang-go and golang-github-containerd-containerd-dev, with which to build"
 common=("--directory=$mnt" --ioengine=snapshotter --nrfiles=20 --filesize=1k-8k --number_ios=24)
 

@@ -4,7 +4,7 @@
 # shellcheck source=tests/embedding/embedding.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../embedding/embedding.sh"
 
-# The server under test, in words; a test by hand may name another: "build/tests/serve/snapshotter-server btrfs {root} {socket}".
+# The server under test, in words; a test by hand may name another: "build/tests/serve/snapshotter-peer btrfs {root} {socket}".
 go_start() {
 	[[ -x "$build/tests/serve/snapshotter.test" ]] ||
 		skip "needs golang-go and golang-github-containerd-containerd-dev, with which to build"

@@ -699,14 +699,15 @@ static int digests_of(struct bytes bytes, struct fault *fault, struct digests *d
 	return r;
 }
 
-/* Both digests of BYTES, which are PLAIN without compression, are right, where FAULT fails. */
-static void digests_are(struct bytes bytes, struct bytes plain, struct fault *fault)
+/*
+ * The digests of BYTES, which are PLAIN without compression, are STREAM and DIFF_ID, where FAULT
+ * fails.
+ */
+static void digests_are(struct bytes bytes, struct bytes plain, const char *stream,
+			const char *diff_id, struct fault *fault)
 {
-	char stream[VARVE_DIGEST_SIZE], diff_id[VARVE_DIGEST_SIZE];
 	struct digests digests;
 
-	sha256sum(bytes, stream);
-	sha256sum(plain, diff_id);
 	test_error(digests_of(bytes, fault, &digests), 0);
 	ck_assert_str_eq(digests.result.digest, stream);
 	ck_assert_str_eq(digests.result.diff_id, diff_id);
@@ -720,17 +721,20 @@ START_TEST(test_digests)
 				       /* As much as one piece, and as all of them. */
 				       archive(STREAM_CHUNK_BYTES - 512),
 				       archive(DIGEST_PIECES * STREAM_CHUNK_BYTES - 512) };
+	char stream[VARVE_DIGEST_SIZE], diff_ids[TEST_COUNT(sizes)][VARVE_DIGEST_SIZE];
 	struct fault fault = { 0 };
 	struct digests digests;
 	struct bytes bytes;
 
 	for (size_t j = 0; j < TEST_COUNT(sizes); j++) {
-		digests_are(sizes[j], sizes[j], NULL);
+		sha256sum(sizes[j], diff_ids[j]);
+		digests_are(sizes[j], sizes[j], diff_ids[j], diff_ids[j], NULL);
 		for (size_t i = 0; i < TEST_COUNT(formats); i++) {
 			bytes = compressed(&formats[i], sizes[j]);
+			sha256sum(bytes, stream);
 			for (cpus = DIGEST_CPUS_MIN - 1; bytes.size && cpus <= DIGEST_CPUS_MIN;
 			     cpus++)
-				digests_are(bytes, sizes[j], NULL);
+				digests_are(bytes, sizes[j], stream, diff_ids[j], NULL);
 		}
 	}
 	/* Threads of their own are for a compressed archive, where there are CPUs for them. */
@@ -746,7 +750,7 @@ START_TEST(test_digests)
 	cpus = DIGEST_CPUS_MIN;
 	/* Without a thread to be had. */
 	fault_arm(&fault, FAULT_LANE, 1, -EAGAIN, true);
-	digests_are(sizes[1], sizes[1], &fault);
+	digests_are(sizes[1], sizes[1], diff_ids[1], diff_ids[1], &fault);
 	ck_assert(atomic_load(&fault.hits));
 	fault_arm(&fault, FAULT_LANE, 0, 0, false);
 	for (long nth = 1;; nth++) {
