@@ -44,14 +44,14 @@
 #define FDS_COUNT_SHARE 50
 
 /*
- * After this time without a byte moved, archives that wait for their peers no longer keep others
- * from beginning.
+ * When no archive has moved a byte for this time, archives that wait for their peers no longer keep
+ * other operations from beginning.
  */
 #define FDS_STALL_MS 5000
 
 /*
- * While no more descriptors than these are reserved nothing is counted, so that a few operations
- * cost nothing.
+ * While at most this many descriptors are reserved, none are counted, so that a few operations cost
+ * nothing.
  */
 #define FDS_EASY 20
 
@@ -101,8 +101,9 @@
 #define SPARES_MAX 4
 
 /*
- * Parts of RLIMIT_NOFILE: worker slots have a directory each; idle directories of a walk; threads
- * that walk.
+ * Of the descriptors that are free when a store is opened, one in FDS_SLOTS_PART is for worker
+ * slots, which have a directory each. One in FDS_WALK_PART bounds the idle directories of a walk,
+ * and one in FDS_WALK_PART the threads that walk.
  */
 #define FDS_SLOTS_PART 4
 #define FDS_WALK_PART 16
@@ -146,8 +147,8 @@
  */
 #define BACKLOG_FULL_QUOTA 8
 /*
- * How long after a removal that holds; how long a create waits while the cleaner drops nothing,
- * before it runs alone.
+ * How long after a removal BACKLOG_FULL_QUOTA applies; how long a create waits while the cleaner
+ * drops nothing, before it runs alone.
  */
 #define BACKLOG_FULL_QUOTA_MS 5000
 #define BACKLOG_FULL_QUOTA_WAIT_MS 25
@@ -176,23 +177,24 @@
 #define BACKLOG_SWEEP_DESTROYED 4096
 
 /*
- * How long destroys may take at one boundary between groups, and in one call while others wait for
- * that: a create, or a cancel, waits for that long. A destroy takes 25 us, and 4 us for each cached
- * inode of the layer.
+ * How long destroys may take at one boundary between groups, and in one call while other requests
+ * wait for the call: a create or a cancel may wait for this long. A destroy takes 25 us, and 4 us
+ * for each cached inode of the layer.
  */
 #define DESTROY_SLICE_NS (3 * NS_PER_MS)
 
 /*
- * Removals in the background (store/pace.h): beside creates a slice takes this part of a create at
- * most, and lets so many go. The first part adds a quarter to a create on average, and half at
- * most.
+ * Removals in the background (store/pace.h). While layers are made, a slice takes at most
+ * 1 / PACE_CREATE_PART of the time of a create; it has at most PACE_SLICE_MAX removals. So a create
+ * takes a quarter longer on average, and half longer at most.
  */
 #define PACE_CREATE_PART 2
 #define PACE_SLICE_MAX 128
 
 /*
- * The gap between two slices is this part of the first one while layers are made. It is as long as
- * the slice while creates are slow, which is while they take so much longer than on a quiet store.
+ * While layers are made, the gap after a slice is 1 / PACE_GAP_PART of the slice. While creates
+ * are slow, it is as long as the slice. Creates are slow when they take PACE_SLOW_FACTOR times as
+ * long as on a quiet store.
  */
 #define PACE_GAP_PART 4
 #define PACE_SLOW_FACTOR 2
@@ -205,8 +207,8 @@
 #define PACE_FORGET_PARTS 256
 
 /*
- * Where less than this part of the file system is free removals are not paced: what they free is
- * needed.
+ * Where less than 1 / PACE_FREE_PART of the file system is free, removals do not wait: their
+ * space is needed.
  */
 #define PACE_FREE_PART 10
 
@@ -221,9 +223,11 @@
 #define PACE_PRESSED_NS (2000 * NS_PER_MS)
 
 /*
- * Spare copies (store/stock.h): of so many layers, so many each. More share a commit, and each
- * makes the next commit a little dearer (docs/measurements.md). A refill begins when half is left;
- * one after less than the first time gets twice as many, one after more than the second half.
+ * Spare copies (store/stock.h): of up to STOCK_PARENTS_MAX layers, from STOCK_COPIES_MIN to
+ * STOCK_COPIES_MAX of each. More copies share the commit of a refill, but each makes the next
+ * commit a little slower (docs/measurements.md). A refill begins when half of the copies are left.
+ * If it begins less than STOCK_FAST_NS after the one before, it makes up to twice as many; if more
+ * than STOCK_SLOW_NS after, up to half as many.
  */
 #define STOCK_PARENTS_MAX 16
 #define STOCK_COPIES_MIN 4
@@ -235,8 +239,8 @@
 #define STOCK_IDLE_NS (10000 * NS_PER_MS)
 
 /*
- * After a failure, and when copies did not fit so often in a row, none are made for this time. One
- * that could not be destroyed is tried again after it.
+ * After a failure, and when STOCK_MISFITS_MAX copies in a row did not fit, no copies are made for
+ * this time. After the same time a copy that could not be destroyed is destroyed again.
  */
 #define STOCK_REST_NS (10000 * NS_PER_MS)
 #define STOCK_MISFITS_MAX 2
@@ -245,15 +249,15 @@
 #define STOCK_DROPS_MAX 32
 
 /*
- * A snapshot in flight reserves so many bytes; all of a refill no more than this part of what is
- * free.
+ * A snapshot in flight reserves STOCK_RESERVED_BYTES of the file system; those of a refill together
+ * reserve at most 1 / STOCK_ROOM_PART of the free space.
  */
 #define STOCK_RESERVED_BYTES (UINT64_C(2) << 20)
 #define STOCK_ROOM_PART 8
 
 /*
- * Where at least so many snapshots wait for a commit, it is made before the next group of creates
- * (group_commit.h). With fewer that is slower (docs/measurements.md).
+ * Where at least this many snapshots wait for a commit, the commit is made before the next group of
+ * creates (group_commit.h). With fewer this is slower (docs/measurements.md).
  */
 #define COMMIT_FIRST_MIN 16
 
@@ -270,8 +274,8 @@
 #define NESTED_ROUNDS_MAX 64
 
 /*
- * Without privilege a nested subvolume is reached by its path, which a program in the layer may
- * exchange: how often one batch looks again before the removal goes entry by entry.
+ * Without privilege a nested subvolume is found by its path, which a program in the layer may
+ * exchange: how often one batch looks again before the layer is removed entry by entry.
  */
 #define NESTED_MOVED_MAX 64
 
@@ -352,8 +356,8 @@
 
 /*
  * Threads that read and write archives. Each may wait for a peer for ever, so they have a lane of
- * their own, where later requests wait for a free thread: 128 stalled unpackings, or 32 stalled
- * archives, delay the next.
+ * their own, in which later requests wait for a free thread: 128 stalled unpackings, or 32 stalled
+ * archives with the threads that read ahead for them, delay the next.
  */
 #define STREAM_THREADS_MAX 128
 

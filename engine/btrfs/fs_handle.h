@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A file system, as the queries of it need it. */
+/* What a query of a file system needs. */
 #ifndef VARVE_BTRFS_FS_HANDLE_H
 #define VARVE_BTRFS_FS_HANDLE_H
 
@@ -7,9 +7,9 @@
 #include "engine/base/trace.h"
 
 struct fs_handle {
-	/* A directory of the file system; /sys/fs/btrfs/FSID, negative where there is no sysfs. */
+	/* A directory of the file system; /sys/fs/btrfs/FSID, or negative where sysfs is missing. */
 	int fd, sysfs_fd;
-	/* Injected faults; where traces go. */
+	/* Injected faults; the trace to write to. */
 	struct fault *fault;
 	const struct trace *trace;
 };

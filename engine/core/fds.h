@@ -22,19 +22,20 @@
  *	FDS_READS   waits for a writer   likewise
  *
  * An archive fits only where the other kind's first one, and a small operation, fit as well. When
- * several fit they enter in turn, and one that does not fit is not overtaken for ever: the others
- * enter without its consent only where none of their kind runs. So joined archives that were
+ * several fit they enter in turn, and one that does not fit is not overtaken for ever: while it
+ * waits, the other kinds enter only where none of their kind runs. So joined archives that were
  * submitted in the same order proceed. In any other order all running archives may wait for one
  * that has not begun: when nothing but archives has run for FDS_STALL_MS, and none moved a byte,
  * the next one enters, fits or not. If descriptors are missing then, an operation fails, the
  * operations that it was joined to end as well, and nothing waits for ever.
  *
- * The parking place. The program may take what was free when it was counted. A step marked `again`
- * has closed, when it fails so, all that it opened; then the operation waits until another one has
- * ended, and its step begins anew. The last one that runs is not parked but fails, so that those
- * parked always wait for another; what is parked behind archives that stall fails, too. Steps that
- * cannot begin anew use fewer descriptors: a walk closes idle directories, an archive is not read
- * further ahead, and unpacking holds some descriptors in reserve.
+ * The parking place. The program may take descriptors that were free when they were counted. A step
+ * marked `again` closes everything that it opened when it fails for want of descriptors; then the
+ * operation is parked until another one has ended, and its step begins anew. The last operation
+ * that runs is not parked but fails, so that those parked always wait for another one; an operation
+ * that is parked behind stalled archives fails, too. Steps that cannot begin anew use fewer
+ * descriptors: a walk closes idle directories, an archive is not read further ahead, and unpacking
+ * holds some descriptors in reserve.
  *
  *	start -> fits? --no--> waiting --+
  *	          |yes  <----------------+   some other operation has ended

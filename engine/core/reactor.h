@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The core is made, run by its thread, and freed. */
+/* Making a core, running it on its thread, and freeing it. */
 #ifndef VARVE_CORE_REACTOR_H
 #define VARVE_CORE_REACTOR_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Extended attributes of an entry by its directory and name, no link followed, nothing opened. 0..
- * or -errno.
+ * One extended attribute of an entry, by its directory and name. No link is followed and nothing is
+ * opened. All return 0, or the number of bytes, or -errno.
  *
  * A thread that handles many entries has a struct xattr_dir: xattr_dir_set() for each directory,
  * xattr_dir_leave() at the end.

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The extended attributes of an entry of a directory, which is neither followed nor opened. */
+/* All extended attributes of an entry of a directory. The entry is neither followed nor opened. */
 #ifndef VARVE_DIR_XATTRS_H
 #define VARVE_DIR_XATTRS_H
 

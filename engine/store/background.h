@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Removals in the background. They queue for their ids as all operations do, and then wait here,
- * with nothing reserved and nothing open, until store/pace.h lets some of them go:
+ * with nothing reserved and nothing open, until store/pace.h says that some of them may begin:
  *
  *	queued for its id -> waits here -> goes on as any removal does -> passed
  *	                       |    ^
  *	             cancelled |    | slices, one after the other
  *	             or closed v
  *
- * One that another operation waits for, because it holds the id, goes at once. All here is the
- * reactor's but for the call that looks.
+ * A removal that another operation waits for, because it holds the id, begins at once. Only the
+ * reactor's thread uses what is here, but for the call that looks.
  */
 #ifndef VARVE_STORE_BACKGROUND_H
 #define VARVE_STORE_BACKGROUND_H

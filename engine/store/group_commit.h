@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The commit clock. A snapshot costs a transaction commit, and those that are in flight together
- * share one; renames and destroys in between would split the group, or wait out its commit. So work
- * on the file system's tree of subvolumes goes in groups (measurements: docs/measurements.md):
+ * Group commit. A snapshot costs a transaction commit, and snapshots that are in flight together
+ * share one. A rename or a destroy among them would split the group, or wait for the whole commit.
+ * So the work on the tree of subvolumes is done in groups (measurements: docs/measurements.md):
  *
  *	 boundary        |            group                       | boundary
  *	 publish, destroy|  first snapshot commits  | the rest share| publish, destroy ...
@@ -51,7 +51,7 @@ struct commit_sync {
 
 /* Work of the store that is no operation's: a member of a group, or a part of a boundary. */
 struct commit_guest {
-	/* In a queue of the clock. */
+	/* In a queue of COMMITS. */
 	struct list link;
 	struct group_commit *commits;
 	struct call call;
