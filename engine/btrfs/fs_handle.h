@@ -7,7 +7,7 @@
 #include "engine/base/trace.h"
 
 struct fs_handle {
-	/* A directory of the file system; /sys/fs/btrfs/FSID, or negative where sysfs is missing. */
+	/* A directory of the file system; /sys/fs/btrfs/FSID, negative without sysfs. */
 	int fd, sysfs_fd;
 	/* Injected faults; the trace to write to. */
 	struct fault *fault;
