@@ -55,9 +55,11 @@ setfattr -n trusted.two -v 2 "$plain/hole"
 setfattr -n security.capability -v 0x0100000200200000000000000000000000000000 "$plain/a/b/large"
 (
 	cd "$plain"
-	for ((i = 0; i < 200; i++)); do
-		mkdir down-the-very-long-way
-		cd down-the-very-long-way
+	# 200 of them: 20 at a time, as all have a path that is too long.
+	printf -v way 'down-the-very-long-way/%.0s' {1..20}
+	for ((i = 0; i < 10; i++)); do
+		mkdir -p "$way"
+		cd "$way"
 	done
 	echo deep >file
 )

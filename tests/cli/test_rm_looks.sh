@@ -24,8 +24,8 @@ done
 for ((i = 0; i < NESTED; i++)); do
 	btrfs -q subvolume create "$layer/looked-at-$((i % DIRECTORIES))/nested-$i" 2>/dev/null ||
 		btrfs subvolume create "$layer/looked-at-$((i % DIRECTORIES))/nested-$i" >/dev/null
-	touch "$layer/looked-at-$((i % DIRECTORIES))/nested-$i/looked-at"
 done
+(cd "$layer" && printf '%s/looked-at\n' looked-at-*/nested-* | xargs touch)
 sync --file-system "$home"
 
 # A leak checker cannot work under a tracer.
