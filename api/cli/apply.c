@@ -31,8 +31,9 @@ static const struct option_spec apply_options[] = {
 	  .help = "become the owner of files whose owner you may not set" },
 	{ .name = "force-mode",
 	  .argument = "MODE",
-	  .help = "set this mode on all files, and keep theirs in an attribute" },
-	{ .name = "writeback", .help = "begin to write to disk at once, as a flush comes next" },
+	  .help = "set this mode on all files; an attribute has their own" },
+	{ .name = "writeback",
+	  .help = "begin to write to disk at once: use it where a flush follows" },
 	APPLY_DIGESTS,
 	{ 0 },
 };

@@ -25,7 +25,7 @@ void apply_take_skipped(struct flight_slot *slot, const struct varve_result *res
 		  .help = "fail unless the stream has this digest: sha256:..." },     \
 	{                                                                             \
 		.name = "expect-diff-id", .argument = "ID",                           \
-		.help = "fail unless the archive has this one without compression"    \
+		.help = "fail unless the plain archive has this digest"               \
 	}
 
 /*

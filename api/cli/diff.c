@@ -226,7 +226,7 @@ const struct command diff_command = {
 		"The archive is sorted, and the same layer gives the same bytes. An empty file .wh.NAME stands for a\n"
 		"deleted NAME. Entries that vanish, or may not be read, are left out and reported on standard error;\n"
 		"the exit status is 1 then, and the archive is valid. Holes take no room in the archive:\n"
-		"--max-file-size is for readers that fill holes, as registries' do.\n",
+		"use --max-file-size for readers that write holes as zeros, as registries do.\n",
 	.options = diff_options,
 	.operands_min = 1,
 	.operands_max = 1,

@@ -11,8 +11,8 @@ static const struct option_spec remove_options[] = {
 	{ .letter = 'f', .name = "force", .help = "a layer that does not exist is no failure" },
 	{ .letter = 'n',
 	  .name = "dry-run",
-	  .help = "remove nothing: print those of the layers that exist" },
-	{ .name = "background", .help = "remove them slowly: other operations come first" },
+	  .help = "remove nothing: print the ids of those that exist" },
+	{ .name = "background", .help = "remove slowly, so that others are delayed little" },
 	{ .name = "wait", .help = "wait until the space of all removed layers is free" },
 	{ 0 },
 };

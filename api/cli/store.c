@@ -19,7 +19,7 @@ const struct option_spec store_options[] = {
 	{ .name = "allow-shared-home",
 	  .help = "use a store's directory that other users can change" },
 	{ .name = "private-mount",
-	  .help = "bind-mount the store's directory on itself, privately, meanwhile" },
+	  .help = "bind-mount the store's directory privately on itself for the command" },
 	{ .name = "store-opt",
 	  .argument = "K=V",
 	  .help = "option of the store, as btrfs.min_space=1g (repeatable)" },

@@ -21,7 +21,7 @@ static const struct option_spec usage_options[] = {
 	{ .name = "method",
 	  .argument = "METHOD",
 	  .help = "walk: look at each file; search: search the trees" },
-	{ .name = "delta", .help = "only what a layer has and its parent has not" },
+	{ .name = "delta", .help = "only what was added to a layer since it was made" },
 	{ .name = "no-flush", .help = "do not flush first: count what is on disk" },
 	TABLE_OPTIONS,
 	{ 0 },
