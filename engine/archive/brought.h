@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Distinguishes what an archive brought into a layer from what was there before, by inode numbers:
+ * Distinguishes the entries that an archive has made in a layer from older ones, by inode numbers:
  * btrfs assigns them in ascending order in each subvolume, so an inode is new when its number is at
  * least the first free number at the beginning. Of older inodes the set remembers the directories
  * that have an entry in the archive, or lead to one, and the names that the archive gave to older
  * files: their other names are not the archive's.
  *
- * A user of the layer may make new inodes, too, but none of another owner: a new inode that belongs
- * to the caller was made here.
+ * A user of the layer may make new inodes, too, but none that belongs to another owner: so a new
+ * inode that belongs to the caller was made by the unpacking.
  */
 #ifndef VARVE_ARCHIVE_BROUGHT_H
 #define VARVE_ARCHIVE_BROUGHT_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The pace of removals in the background, as a function of what is seen. They are let go in slices:
+ * The pace of removals in the background, as a function of what is observed. They run in slices:
  *
  *	  slice      gap        slice      gap
  *	|-------|----------|-------|----------| ...
