@@ -62,6 +62,8 @@ struct op_class {
 	unsigned fds;
 	/* Does the caller get an outcome for each operation, besides the request's result? */
 	bool outcomes;
+	/* Is progress counted? */
+	bool progress;
 	/* Its steps, by state; how many; the first one that undoes. */
 	const struct op_step *steps;
 	unsigned steps_count, unwind;
@@ -145,11 +147,13 @@ struct op {
 	 */
 	bool renamed, writes;
 	/*
-	 * Flushes that had failed before it wrote; what the commit that it waits for covers (enum
-	 * commit_cover).
+	 * What the commit that it waits for covers (enum commit_cover); flushes that had failed
+	 * before it wrote.
 	 */
-	unsigned flushes_failed;
 	uint8_t cover;
+	unsigned flushes_failed;
+	/* Why the locks could not be queued; 0: they were. */
+	int start_error;
 	/*
 	 * Descriptors reserved; the queue in which it waits for them (enum fds_kind); whether it
 	 * waits to begin its step anew.
@@ -169,17 +173,14 @@ struct op {
 	/* Began; ended (kept to assert that it ends once). */
 	bool started, ended;
 	/* Locks of ids that are not granted yet. */
-	unsigned holds_waiting;
-	/* Why the locks could not be queued; 0: they were. */
-	int start_error;
-	/* The ids it holds, request->class->holds of them. */
-	struct id_lock *holds;
+	uint8_t holds_waiting;
 };
 
 /* ---- requests: request.h, progress.h --------------------------------------------------------- */
 
-/* The progress of a request; any thread counts. */
+/* The progress of REQUEST; any thread counts. */
 struct progress {
+	struct request *request;
 	_Atomic uint64_t entries, bytes, left;
 };
 
@@ -225,15 +226,15 @@ struct request {
 	bool ready;
 	/* The callback has to survive a power cut. */
 	bool durable;
-	/* VARVE_* flags. */
-	uint64_t flags;
+	/* VARVE_* flags of requests, which are the lower 32 bits. */
+	uint32_t flags;
 	/* Operations, and how many have not ended. */
 	uint32_t count, remaining;
-	/* See varve_progress(). */
-	struct progress progress;
+	/* See varve_progress(); NULL: none is counted. */
+	struct progress *progress;
 	/*
-	 * The first of `count` operations of class->size bytes each; then all their holds,
-	 * outcomes, strings.
+	 * The first of `count` operations of class->size bytes each, and behind each the ids that
+	 * it holds, class->holds of them; then all their outcomes, the progress, the strings.
 	 */
 	struct op ops[];
 };
@@ -241,23 +242,28 @@ struct request {
 static_assert(sizeof(struct inbox_node) <= offsetof(struct event, channel),
 	      "a request's event is no channel's");
 
+/* Bytes of an operation of CLASS, with the ids that it holds. */
+static inline size_t op_class_bytes(const struct op_class *class)
+{
+	return class->size + class->holds * sizeof(struct id_lock);
+}
+
+/* The ids that OP holds. */
+static inline struct id_lock *op_holds(struct op *op)
+{
+	return (struct id_lock *)((char *)op + op->request->class->size);
+}
+
 /* The operation of REQUEST at INDEX. */
 static inline struct op *request_op(struct request *request, size_t index)
 {
-	return (struct op *)((char *)request->ops + index * request->class->size);
-}
-
-/* The holds of all operations of REQUEST. */
-static inline struct id_lock *request_holds(struct request *request)
-{
-	return (struct id_lock *)request_op(request, request->count);
+	return (struct op *)((char *)request->ops + index * op_class_bytes(request->class));
 }
 
 /* The outcome of each operation of REQUEST, filled when it is done; only with class->outcomes. */
 static inline struct varve_outcome *request_outcomes(struct request *request)
 {
-	return (struct varve_outcome *)(request_holds(request) +
-					(size_t)request->count * request->class->holds);
+	return (struct varve_outcome *)request_op(request, request->count);
 }
 
 /* The callback for a request's progress: see varve_progress_watch(). */

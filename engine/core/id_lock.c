@@ -76,7 +76,7 @@ static void id_lock_withdraw(struct op *op)
 {
 	list_remove(&op->link);
 	for (size_t i = 0; i < op->request->class->holds; i++)
-		id_lock_release(&op->request->core->holds, &op->holds[i]);
+		id_lock_release(&op->request->core->holds, &op_holds(op)[i]);
 }
 
 /* Let OP, if it is to run in the background, do so no longer. */
@@ -108,14 +108,14 @@ static void id_lock_hasten(struct id_lock *id_lock)
 int id_lock_queue(struct id_lock_table *table, struct op *op)
 {
 	op->withdraw = id_lock_withdraw;
-	for (size_t i = 0; i < op->request->class->holds && op->holds[i].id; i++) {
-		struct id_lock *id_lock = &op->holds[i];
+	for (size_t i = 0; i < op->request->class->holds && op_holds(op)[i].id; i++) {
+		struct id_lock *id_lock = &op_holds(op)[i];
 		struct ident *ident = id_lock_ident(table, id_lock->id);
 
 		if (!ident) {
 			/* It begins at once, to fail: a grant would let it begin once more. */
 			while (i-- > 0)
-				id_lock_release(table, &op->holds[i]);
+				id_lock_release(table, &op_holds(op)[i]);
 			return -ENOMEM;
 		}
 		id_lock->op = op;

@@ -139,7 +139,7 @@ static void op_end(struct op *op)
 	if (op->request->class->close)
 		op->request->class->close(op);
 	for (size_t i = 0; i < op->request->class->holds; i++)
-		id_lock_release(&op->request->core->holds, &op->holds[i]);
+		id_lock_release(&op->request->core->holds, &op_holds(op)[i]);
 	fds_leave(op);
 	if (--request->remaining)
 		return;

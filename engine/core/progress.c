@@ -25,8 +25,12 @@ void progress_forget(struct request *request)
 /* The progress of REQUEST. */
 static struct varve_progress progress_copy(const struct request *request)
 {
-	return (struct varve_progress){ sizeof(struct varve_progress), request->progress.entries,
-					request->progress.bytes, request->progress.left };
+	const struct progress *progress = request->progress;
+
+	if (!progress)
+		return (struct varve_progress){ .size = sizeof(struct varve_progress) };
+	return (struct varve_progress){ sizeof(struct varve_progress), progress->entries,
+					progress->bytes, progress->left };
 }
 
 int progress_deliver(struct core *core, unsigned max)

@@ -13,25 +13,29 @@
 int request_new(struct core *core, const struct op_class *class, size_t count, size_t strings,
 		uint64_t flags, struct request **ret_request)
 {
-	size_t each = class->size + class->holds * sizeof(struct id_lock) +
-		      class->outcomes * sizeof(struct varve_outcome);
+	size_t each = op_class_bytes(class) + class->outcomes * sizeof(struct varve_outcome);
+	size_t progress = class->progress * sizeof(struct progress);
 	struct request *request = fault_calloc(&core->io.fault, 1,
-					       sizeof(*request) + count * each + strings);
+					       sizeof(*request) + count * each + progress +
+						       strings);
 
 	if (!request)
 		return -ENOMEM;
 	request->core = core;
 	request->class = class;
 	request->count = request->remaining = (uint32_t)count;
-	request->flags = flags;
+	request->flags = (uint32_t)flags;
 	request->durable = flags & VARVE_DURABLE || !(flags & VARVE_RELAXED || core->relaxed);
-	request->strings = (char *)request->ops + count * each;
+	request->strings = (char *)request->ops + count * each + progress;
+	if (progress) {
+		request->progress = (struct progress *)(request->strings - progress);
+		request->progress->request = request;
+	}
 	for (size_t i = 0; i < count; i++) {
 		struct op *op = request_op(request, i);
 
 		op->request = request;
 		op->id = "";
-		op->holds = request_holds(request) + i * class->holds;
 		list_init(&op->link);
 	}
 	*ret_request = request;

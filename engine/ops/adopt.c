@@ -213,7 +213,7 @@ static int adopt_copy_run(struct call *call)
 					.clock_fd = -EBADF,
 					.fault = &store->core.io.fault,
 					.cancelled = &op->request->cancelled,
-					.progress = &op->request->progress };
+					.progress = op->request->progress };
 	r = copy_run(&adopt->job);
 	if (r)
 		return adopt_blame(op, r);
@@ -415,6 +415,7 @@ static const struct op_class adopt_class = {
 	.fds = FDS_APPLY,
 	.size = sizeof(struct adopt),
 	.holds = 1,
+	.progress = true,
 	.steps = adopt_steps,
 	.steps_count = ADOPT_STATES,
 	.unwind = ADOPT_UNDO,

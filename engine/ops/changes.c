@@ -735,7 +735,7 @@ static int changes_new(struct varve_store *store, const struct op_class *class, 
 	changes->flags = options->flags;
 	changes->parent = request_string(request, parent);
 	if (parent && *parent && strcmp(parent, id))
-		changes->op.holds[1] = (struct id_lock){ .id = changes->parent };
+		op_holds(&changes->op)[1] = (struct id_lock){ .id = changes->parent };
 	r = changes_maps(changes, options);
 	if (r)
 		request_free(request);

@@ -78,6 +78,7 @@ static const struct op_class chown_class = {
 	.operation = VARVE_CHOWN,
 	.size = sizeof(struct chown),
 	.holds = 1,
+	.progress = true,
 	.steps = layer_walk_steps,
 	.steps_count = LAYER_WALK_STATES,
 	.unwind = LAYER_WALK_LEAVE,

@@ -1023,6 +1023,7 @@ static const struct op_class create_class = {
 	.size = sizeof(struct create),
 	.holds = 2,
 	.outcomes = true,
+	.progress = true,
 	.steps = create_steps,
 	.steps_count = CREATE_STATES,
 	.unwind = CREATE_UNDO,
@@ -1107,7 +1108,8 @@ int create_submit(struct varve_store *store, const char *const *ids, size_t coun
 
 		create->op.id = create->op.subject = request_string(request, ids[i]);
 		create->op.place = LAYER_PLACE;
-		create->op.holds[0] = (struct id_lock){ .id = create->op.id, .exclusive = true };
+		op_holds(&create->op)[0] = (struct id_lock){ .id = create->op.id,
+							     .exclusive = true };
 		create->index = i;
 		create->report = report;
 		create->source = source;
@@ -1121,7 +1123,7 @@ int create_submit(struct varve_store *store, const char *const *ids, size_t coun
 		create->record = record;
 		/* A layer that is to be made from itself holds its id once. */
 		if (source && strcmp(source, create->op.id))
-			create->op.holds[1] = (struct id_lock){ .id = source };
+			op_holds(&create->op)[1] = (struct id_lock){ .id = source };
 	}
 	/* api/ has checked that this is one layer. */
 	if (arguments->apply)

@@ -399,7 +399,7 @@ int quota_submit(struct varve_store *store, const struct quota_arguments *argume
 	if (arguments->id) {
 		op->id = op->subject = request_string(request, arguments->id);
 		op->place = LAYER_PLACE;
-		op->holds[0] = (struct id_lock){ .id = op->id, .exclusive = true };
+		op_holds(op)[0] = (struct id_lock){ .id = op->id, .exclusive = true };
 	}
 	return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
 }

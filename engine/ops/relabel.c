@@ -57,6 +57,7 @@ static const struct op_class relabel_class = {
 	.operation = VARVE_RELABEL,
 	.size = sizeof(struct relabel),
 	.holds = 1,
+	.progress = true,
 	.steps = layer_walk_steps,
 	.steps_count = LAYER_WALK_STATES,
 	.unwind = LAYER_WALK_LEAVE,

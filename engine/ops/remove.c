@@ -577,7 +577,7 @@ static int remove_empty_done(struct op *op, int result)
 		remove->emptying = op->begun = true;
 		walk->owner = op;
 		walk->done = remove_emptied;
-		walk->job.progress = &op->request->progress;
+		walk->job.progress = op->request->progress;
 		job_start(&walk->job);
 		return OP_WAIT;
 	}
@@ -712,6 +712,7 @@ static const struct op_class remove_class = {
 	.holds = 1,
 	.outcomes = true,
 	.fds = FDS_REMOVE,
+	.progress = true,
 	.steps = remove_steps,
 	.steps_count = REMOVE_STATES,
 	.unwind = REMOVE_UNDO,
@@ -738,7 +739,7 @@ int remove_submit(struct varve_store *store, const char *const *ids, size_t coun
 		remove_of(op)->empty_fd = remove_of(op)->tree_fd = -EBADF;
 		op->place = LAYER_PLACE;
 		op->background = flags & VARVE_REMOVE_BACKGROUND;
-		op->holds[0] = (struct id_lock){ .id = op->id, .exclusive = true };
+		op_holds(op)[0] = (struct id_lock){ .id = op->id, .exclusive = true };
 	}
 	return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
 }

@@ -223,7 +223,7 @@ int rename_submit(struct varve_store *store, const char *id, const char *new_id,
 	if (r)
 		return r;
 	rename_of(request->ops)->new_id = request_string(request, new_id);
-	request->ops->holds[1] = (struct id_lock){ .id = rename_of(request->ops)->new_id,
-						   .exclusive = true };
+	op_holds(request->ops)[1] = (struct id_lock){ .id = rename_of(request->ops)->new_id,
+						      .exclusive = true };
 	return request_submit(request, submit->callback, submit->user_data, submit->ret_request);
 }

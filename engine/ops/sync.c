@@ -82,7 +82,7 @@ static int sync_cleaned(struct op *op, int result)
 		return -ECANCELED;
 	if (sync->waiting)
 		return sync_clean(op);
-	op->request->progress.left = sync->left;
+	op->request->progress->left = sync->left;
 	progress_made(op->request);
 	if (!sync->left)
 		return SYNC_FREE;
@@ -104,6 +104,7 @@ static void sync_release(struct op *op)
 static const struct op_class sync_class = {
 	.operation = VARVE_SYNC,
 	.size = sizeof(struct sync),
+	.progress = true,
 	.steps = sync_steps,
 	.steps_count = SYNC_STATES,
 	.unwind = SYNC_STATES,

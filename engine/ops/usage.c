@@ -210,7 +210,7 @@ static int usage_count(struct op *op)
 	op->call.name = "BTRFS_IOC_TREE_SEARCH_V2";
 	if (!(usage->answer.flags & VARVE_USAGE_WALK)) {
 		usage->usage_search.done = usage_searched;
-		usage->usage_search.job.progress = &op->request->progress;
+		usage->usage_search.job.progress = op->request->progress;
 		job_start(&usage->usage_search.job);
 		return OP_WAIT;
 	}
@@ -222,7 +222,7 @@ static int usage_count(struct op *op)
 	usage->walk.data = usage;
 	usage->walk.done = usage_walked;
 	usage->walk.mounts = !usage->cloned;
-	usage->walk.job.progress = &op->request->progress;
+	usage->walk.job.progress = op->request->progress;
 	job_start(&usage->walk.job);
 	return OP_WAIT;
 }
@@ -267,6 +267,7 @@ static const struct op_class usage_class = {
 	.operation = VARVE_USAGE,
 	.size = sizeof(struct usage),
 	.holds = 1,
+	.progress = true,
 	.steps = usage_steps,
 	.steps_count = USAGE_STATES,
 	.unwind = USAGE_LEAVE,

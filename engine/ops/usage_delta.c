@@ -258,7 +258,7 @@ static int usage_delta_walk_run(struct call *call)
 		.made = { .tv_sec = (time_t)usage->info.otime.sec,
 			  .tv_nsec = usage->info.otime.nsec },
 		.cancelled = &op->request->cancelled,
-		.progress = &op->request->progress,
+		.progress = op->request->progress,
 	};
 	call->name = "open_tree";
 	for (unsigned i = 0; i < 2; i++) {
@@ -330,6 +330,7 @@ static const struct op_class usage_delta_class = {
 	.operation = VARVE_USAGE,
 	.size = sizeof(struct usage_delta),
 	.holds = 1,
+	.progress = true,
 	.steps = usage_delta_steps,
 	.steps_count = USAGE_DELTA_STATES,
 	.unwind = USAGE_DELTA_LEAVE,

@@ -19,7 +19,7 @@ int layer_request(struct varve_store *store, const struct op_class *class, const
 	op = (*ret_request)->ops;
 	op->id = op->subject = request_string(*ret_request, id);
 	op->place = LAYER_PLACE;
-	op->holds[0] = (struct id_lock){ .id = op->id, .exclusive = exclusive };
+	op_holds(op)[0] = (struct id_lock){ .id = op->id, .exclusive = exclusive };
 	return 0;
 }
 

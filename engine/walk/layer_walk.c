@@ -112,7 +112,7 @@ static int layer_walk_walk(struct op *op)
 		return layer_walk_done(op, 0);
 	walk->owner = op;
 	walk->done = layer_walk_walked;
-	walk->job.progress = &op->request->progress;
+	walk->job.progress = op->request->progress;
 	job_start(&walk->job);
 	return OP_WAIT;
 }
@@ -206,7 +206,7 @@ void layer_walk_setup(struct op *op, const char *id,
 	layer->prepare = prepare;
 	op->id = op->subject = id;
 	op->place = LAYER_PLACE;
-	op->holds[0] = (struct id_lock){ .id = id, .exclusive = true };
+	op_holds(op)[0] = (struct id_lock){ .id = id, .exclusive = true };
 }
 
 void layer_walk_close(struct op *op)

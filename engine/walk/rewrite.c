@@ -89,7 +89,7 @@ static void rewrite_next(struct rewrite *rewrite)
 	}
 	walk->context = rewrite;
 	walk->done = rewrite_walked;
-	walk->job.progress = &rewrite->op->request->progress;
+	walk->job.progress = rewrite->op->request->progress;
 	/* The subvolume is not published, so nothing can be mounted in it. */
 	walk->mounts = walk->hold = false;
 	rewrite->op->begun = true;

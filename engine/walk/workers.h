@@ -136,7 +136,7 @@ static inline void job_add(struct job *job, struct sums *sums)
 		atomic_fetch_add_explicit(&job->progress->entries, sums->entries,
 					  memory_order_relaxed);
 		job_add_bytes(&job->progress->bytes, sums->bytes);
-		progress_made(container_of(job->progress, struct request, progress));
+		progress_made(job->progress->request);
 	}
 	*sums = (struct sums){ 0 };
 }

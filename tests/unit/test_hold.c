@@ -6,9 +6,9 @@
 #include "engine/store/store.h"
 
 /* What two ids can be held by. */
-static const struct op_class holder_class = { .holds = 2 };
+static const struct op_class holder_class = { .size = sizeof(struct op), .holds = 2 };
 
-/* An operation that only holds. */
+/* An operation that only holds, with its ids behind it as in a request. */
 struct holder {
 	struct op op;
 	struct id_lock holds[2];
@@ -25,11 +25,10 @@ static struct holder *holder(const char *own, const char *source)
 	holder->request.core = &store->core;
 	holder->op.request = &holder->request;
 	holder->request.class = &holder_class;
-	holder->op.holds = holder->holds;
 	list_init(&holder->op.link);
-	holder->op.holds[0] = (struct id_lock){ .id = own, .exclusive = true };
+	holder->holds[0] = (struct id_lock){ .id = own, .exclusive = true };
 	if (source)
-		holder->op.holds[1] = (struct id_lock){ .id = source };
+		holder->holds[1] = (struct id_lock){ .id = source };
 	return holder;
 }
 
@@ -60,7 +59,7 @@ static int collect(void)
 static int end(struct holder *holder)
 {
 	for (size_t i = 0; i < holder_class.holds; i++)
-		id_lock_release(&store->core.holds, &holder->op.holds[i]);
+		id_lock_release(&store->core.holds, &holder->holds[i]);
 	holder->running = false;
 	return collect();
 }
