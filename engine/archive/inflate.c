@@ -26,28 +26,120 @@ static int inflate_refuse(struct inflate *inflate, int error, const char *detail
 	return error;
 }
 
+/* No more pieces come, because of ERROR if that is not 0. Called with the lock held. */
+static void inflate_stop(struct inflate *inflate, int error)
+{
+	inflate->ended = true;
+	inflate->error = error;
+}
+
+/* Add SIZE BYTES to the digest of the bytes of QUEUE: 0 or -ENOMEM. */
+static int inflate_add(struct inflate *inflate, const struct inflate_queue *queue,
+		       const uint8_t *bytes, size_t size)
+{
+	struct digests *digests = inflate->digests;
+
+	if (!digests)
+		return 0;
+	return digest_add(queue == &inflate->in ? &digests->stream : &digests->plain, bytes, size);
+}
+
 /*
- * Read on, behind the bytes that are yet to be taken, which lie where the buffer begins: 1, 0 at
- * the end, or -errno.
+ * Hash the next piece of QUEUE, where one is there that no thread hashes: true if so. Called with
+ * the lock held, which is released meanwhile.
+ */
+static bool inflate_hash(struct inflate *inflate, struct inflate_queue *queue)
+{
+	const struct inflate_piece *piece = &queue->pieces[queue->hashed % INFLATE_PIECES];
+	int r;
+
+	if (queue->hashing || queue->hashed == queue->next)
+		return false;
+	queue->hashing = true;
+	pthread_mutex_unlock(&inflate->lock);
+	r = inflate_add(inflate, queue, piece->bytes, piece->size);
+	pthread_mutex_lock(&inflate->lock);
+	queue->hashing = false;
+	queue->hashed++;
+	if (r)
+		inflate_stop(inflate, r);
+	pthread_cond_signal(&inflate->room);
+	pthread_cond_signal(&inflate->ready);
+	return true;
+}
+
+/* Hash something, or wait for CONDITION. Called with the lock held, which is released meanwhile. */
+static void inflate_wait(struct inflate *inflate, pthread_cond_t *condition)
+{
+	if (!inflate_hash(inflate, &inflate->out) && !inflate_hash(inflate, &inflate->in))
+		pthread_cond_wait(condition, &inflate->lock);
+}
+
+/* The piece to read into, NULL: none is wanted any more. */
+static struct inflate_piece *inflate_input(struct inflate *inflate)
+{
+	struct inflate_queue *in = &inflate->in;
+	bool over;
+
+	if (!inflate->spread || !inflate->share)
+		return &in->pieces[0];
+	pthread_mutex_lock(&inflate->lock);
+	while (!inflate->over && in->next - in->hashed == INFLATE_PIECES)
+		inflate_wait(inflate, &inflate->room);
+	over = inflate->over;
+	pthread_mutex_unlock(&inflate->lock);
+	return over ? NULL : &in->pieces[in->next % INFLATE_PIECES];
+}
+
+/* The SIZE bytes at BYTES were read into PIECE: hash them, now or later. 0 or -ENOMEM. */
+static int inflate_was_read(struct inflate *inflate, struct inflate_piece *piece,
+			    const uint8_t *bytes, size_t size)
+{
+	if (!inflate->spread || !inflate->share)
+		return inflate_add(inflate, &inflate->in, bytes, size);
+	pthread_mutex_lock(&inflate->lock);
+	piece->size = size;
+	inflate->in.next++;
+	pthread_mutex_unlock(&inflate->lock);
+	return 0;
+}
+
+/* Give PIECE its memory: 0 or -ENOMEM. */
+static int inflate_reserve(struct inflate *inflate, struct inflate_piece *piece)
+{
+	if (!piece->bytes)
+		piece->bytes = fault_realloc(inflate->decoder.fault, NULL, STREAM_CHUNK_BYTES);
+	return piece->bytes ? 0 : -ENOMEM;
+}
+
+/*
+ * Read on: 1, 0 at the end, or -errno. Bytes that are yet to be taken lie where the first piece
+ * begins; when pieces are shared there are none.
  */
 static int inflate_fill(struct inflate *inflate)
 {
 	struct decoder *decoder = &inflate->decoder;
+	struct inflate_piece *piece;
 	ssize_t length;
+	uint8_t *end;
 
-	decoder->in = inflate->input;
 	if (inflate->input_ended)
 		return 0;
-	length = stream_read(inflate->stream, inflate->input + decoder->in_left,
-			     STREAM_CHUNK_BYTES - decoder->in_left);
+	piece = inflate_input(inflate);
+	if (!piece)
+		return -ECANCELED;
+	if (inflate_reserve(inflate, piece))
+		return -ENOMEM;
+	decoder->in = piece->bytes;
+	end = piece->bytes + decoder->in_left;
+	length = stream_read(inflate->stream, end, STREAM_CHUNK_BYTES - decoder->in_left);
 	/* An error of a callback is not a failed call. */
 	if (length < 0)
 		inflate->call = inflate->stream->kind == STREAM_CHANNEL ? NULL : "read";
 	if (length < 0)
 		return (int)length;
 	inflate->input_ended = !length;
-	if (inflate->digests && digest_add(&inflate->digests->stream,
-					   inflate->input + decoder->in_left, (size_t)length))
+	if (inflate_was_read(inflate, piece, end, (size_t)length))
 		return -ENOMEM;
 	decoder->in_left += (size_t)length;
 	return length > 0;
@@ -107,40 +199,45 @@ static ssize_t inflate_piece(struct inflate *inflate, struct inflate_piece *piec
 	struct decoder *decoder = &inflate->decoder;
 	int r = 0;
 
-	if (!piece->bytes)
-		piece->bytes = fault_realloc(decoder->fault, NULL, STREAM_CHUNK_BYTES);
-	if (!piece->bytes)
+	if (inflate_reserve(inflate, piece))
 		return -ENOMEM;
 	decoder->out = piece->bytes;
 	decoder->out_left = STREAM_CHUNK_BYTES;
 	while (!r && decoder->out_left)
 		r = inflate_step(inflate);
 	piece->size = STREAM_CHUNK_BYTES - decoder->out_left;
-	if (r >= 0 && inflate->digests)
-		r = digest_add(&inflate->digests->plain, piece->bytes, piece->size);
 	return r < 0 ? r : (ssize_t)piece->size;
+}
+
+/* Is there a piece to decompress into? One is given back when it was unpacked and hashed. */
+static bool inflate_room(const struct inflate *inflate)
+{
+	return inflate->out.next - MIN(inflate->at, inflate->out.hashed) < INFLATE_PIECES;
 }
 
 /* The thread that decompresses. */
 static void *inflate_run(void *data)
 {
 	struct inflate *inflate = data;
-	ssize_t length = 1;
+	struct inflate_queue *out = &inflate->out;
+	ssize_t length;
 
 	pthread_mutex_lock(&inflate->lock);
-	while (length > 0) {
-		while (!inflate->over && inflate->next - inflate->at >= INFLATE_PIECES)
-			pthread_cond_wait(&inflate->room, &inflate->lock);
+	while (!inflate->ended) {
+		while (!inflate->over && !inflate_room(inflate))
+			inflate_wait(inflate, &inflate->room);
 		if (inflate->over)
 			break;
 		pthread_mutex_unlock(&inflate->lock);
-		length = inflate_piece(inflate, &inflate->pieces[inflate->next % INFLATE_PIECES]);
+		length = inflate_piece(inflate, &out->pieces[out->next % INFLATE_PIECES]);
 		pthread_mutex_lock(&inflate->lock);
 		if (length > 0)
-			inflate->next++;
+			out->next++;
 		else
-			inflate->ended = true;
-		inflate->error = (int)MIN(length, 0);
+			inflate_stop(inflate, (int)length);
+		/* It is handed over to a thread that hashes; or nothing hashes. */
+		if (!inflate->share)
+			inflate_hash(inflate, out);
 		pthread_cond_signal(&inflate->ready);
 	}
 	pthread_mutex_unlock(&inflate->lock);
@@ -154,6 +251,7 @@ static void inflate_hash_here(struct inflate *inflate, bool here)
 {
 	if (inflate->digests)
 		inflate->digests->stream.here = inflate->digests->plain.here = here;
+	inflate->share = inflate->digests && here;
 }
 
 /* Look at the first bytes, and load what decompresses them. 0 or -errno. */
@@ -165,9 +263,6 @@ static int inflate_begin(struct inflate *inflate)
 
 	inflate->begun = true;
 	inflate_hash_here(inflate, thread_cpus() < DIGEST_CPUS_MIN);
-	inflate->input = fault_realloc(decoder->fault, NULL, STREAM_CHUNK_BYTES);
-	if (!inflate->input)
-		return -ENOMEM;
 	/*
 	 * A header shows what a signature does not; what is compressed may be shorter than either.
 	 */
@@ -199,10 +294,13 @@ static int inflate_begin(struct inflate *inflate)
 /* Decompress the next piece here; after the first one another thread goes on. */
 static ssize_t inflate_here(struct inflate *inflate, const void **ret_bytes)
 {
-	struct inflate_piece *piece = &inflate->pieces[0];
+	struct inflate_queue *in = &inflate->in, *out = &inflate->out;
+	struct inflate_piece *piece = &out->pieces[0];
 	ssize_t length = inflate_piece(inflate, piece);
 	const struct codec *nested;
 
+	if (length > 0 && inflate_add(inflate, out, piece->bytes, piece->size))
+		return -ENOMEM;
 	if (length <= 0 || inflate->spread) {
 		*ret_bytes = piece->bytes;
 		return length;
@@ -212,12 +310,21 @@ static ssize_t inflate_here(struct inflate *inflate, const void **ret_bytes)
 		return inflate_refuse(inflate, -ENOTSUP, nested->within);
 	inflate->spread = true;
 	inflate->lent = true;
-	inflate->next = 1;
+	in->next = in->hashed = out->next = out->hashed = 1;
 	if (piece->size == STREAM_CHUNK_BYTES && !fault_hit(inflate->decoder.fault, FAULT_LANE))
 		inflate->threaded = !thread_start("inflate", inflate_run, inflate,
 						  &inflate->thread);
+	if (!inflate->threaded)
+		inflate->share = false;
 	*ret_bytes = piece->bytes;
 	return length;
+}
+
+/* Has it ended, by an error or with all hashed? */
+static bool inflate_over(const struct inflate *inflate)
+{
+	return inflate->ended && (inflate->error || (inflate->in.hashed == inflate->in.next &&
+						     inflate->out.hashed == inflate->out.next));
 }
 
 /* Give back the piece that was taken last, and wait for the next one. */
@@ -231,11 +338,11 @@ static ssize_t inflate_take(struct inflate *inflate, const void **ret_bytes)
 		inflate->at++;
 		pthread_cond_signal(&inflate->room);
 	}
-	while (inflate->at == inflate->next && !inflate->ended)
-		pthread_cond_wait(&inflate->ready, &inflate->lock);
-	inflate->lent = inflate->at != inflate->next;
+	while (inflate->at == inflate->out.next && !inflate_over(inflate))
+		inflate_wait(inflate, &inflate->ready);
+	inflate->lent = inflate->at != inflate->out.next;
 	if (inflate->lent)
-		piece = &inflate->pieces[inflate->at % INFLATE_PIECES];
+		piece = &inflate->out.pieces[inflate->at % INFLATE_PIECES];
 	error = inflate->error;
 	pthread_mutex_unlock(&inflate->lock);
 	if (!piece)
@@ -286,9 +393,10 @@ void inflate_end(struct inflate *inflate)
 	}
 	if (inflate->codec)
 		inflate->decoder.codec->end(&inflate->decoder);
-	for (size_t i = 0; i < INFLATE_PIECES; i++)
-		free(inflate->pieces[i].bytes);
-	free(inflate->input);
+	for (size_t i = 0; i < INFLATE_PIECES; i++) {
+		free(inflate->in.pieces[i].bytes);
+		free(inflate->out.pieces[i].bytes);
+	}
 	pthread_cond_destroy(&inflate->room);
 	pthread_cond_destroy(&inflate->ready);
 	pthread_mutex_destroy(&inflate->lock);

@@ -7,7 +7,8 @@
  *
  * The thread that unpacks decompresses the first piece; another thread decompresses the rest, if
  * any. If no thread can be started, the one that unpacks decompresses each piece when it needs it.
- * The thread that decompresses also takes the digests where there are few CPUs (DIGEST_CPUS_MIN).
+ * Where there are few CPUs (DIGEST_CPUS_MIN), whichever of the two would wait for the other takes
+ * the digests meanwhile: a piece is free again when it was used and hashed.
  *
  * One codec, not nested: what is compressed twice is an error. Members of one codec may follow each
  * other, zeros may lie between and behind them (as gzip and xz have it); anything else behind them
@@ -31,6 +32,17 @@
 /* An archive that ends early. One that is damaged is -EBADMSG. */
 #define INFLATE_CUT_OFF (-ENODATA)
 
+/* Pieces that the thread that decompresses fills, one after the other. */
+struct inflate_queue {
+	struct inflate_piece {
+		uint8_t *bytes;
+		size_t size;
+	} pieces[INFLATE_PIECES];
+	/* The next one to be filled, and to be hashed, which one thread does. */
+	size_t next, hashed;
+	bool hashing;
+};
+
 struct inflate {
 	/* ---- set by inflate_init() ---- */
 	struct stream *stream;
@@ -47,12 +59,12 @@ struct inflate {
 	/* The codec; NULL: the archive is plain. */
 	const struct codec *codec;
 	struct decoder decoder;
-	/* The bytes read, which contain decoder.in. */
-	uint8_t *input;
 	/* The stream has ended; inside of a member; one has ended before. */
 	bool input_ended, inside, again;
 	/* The call that failed, if any; the detail is decoder.detail. */
 	const char *call;
+	/* What is in the queues is hashed by whichever thread would wait. */
+	bool share;
 
 	/* ---- of the thread that unpacks ---- */
 	/* The first bytes were looked at; another thread has been started, or cannot be. */
@@ -66,12 +78,12 @@ struct inflate {
 	pthread_mutex_t lock;
 	/* There is a piece, or will be none; there is room, or nothing more is wanted. */
 	pthread_cond_t ready, room;
-	struct inflate_piece {
-		uint8_t *bytes;
-		size_t size;
-	} pieces[INFLATE_PIECES];
-	/* The next one to be filled, and to be taken. */
-	size_t next, at;
+	/*
+	 * What was read; decoder.in is in the last piece of it, or in the first one as long as
+	 * nothing is shared. What was decompressed, and the next piece of that to be taken.
+	 */
+	struct inflate_queue in, out;
+	size_t at;
 	/* No more pieces will come, because of ERROR if that is not 0; none are wanted any more. */
 	bool ended, over;
 	int error;

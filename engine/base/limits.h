@@ -480,12 +480,16 @@
 
 /*
  * A longer file begins to be written each time that so many bytes more are there: a multiple of any
- * page, because a page that is being written delays a write to it.
+ * page, because a page that is being written delays a write to it. Handing over 8 MiB takes longer
+ * than INFLATE_PIECES last, and then decompression waits for it.
  */
-#define WRITEBACK_STEP_BYTES ((int64_t)8 << 20)
+#define WRITEBACK_STEP_BYTES ((int64_t)1 << 20)
 
-/* Pieces of STREAM_CHUNK_BYTES that are decompressed ahead of the thread that unpacks. */
-#define INFLATE_PIECES 4
+/*
+ * Pieces of STREAM_CHUNK_BYTES that are decompressed ahead of the thread that unpacks, and those
+ * that are read and not hashed yet: with 4 of them both threads often wait (docs/measurements.md).
+ */
+#define INFLATE_PIECES 8
 
 /*
  * Threads that compress one archive: each has a compressor (16 MiB at the highest level of zstd)
@@ -510,8 +514,8 @@
 
 /*
  * The number of CPUs from which on the digests of a compressed archive are taken on threads of
- * their own. With fewer the thread that decompresses takes them: it and the one that unpacks have
- * about as much to do, and a hand-over costs a copy and a wake.
+ * their own. With fewer the thread that decompresses and the one that unpacks take them, because a
+ * hand-over costs a copy and a wake.
  */
 #define DIGEST_CPUS_MIN 3
 

@@ -72,12 +72,12 @@ tar -C "$scratch/large" -cf "$scratch/large.tar" file
 calls_of large >/dev/null
 (($(grep -c 'sync_file_range(' "$scratch/trace") == 1)) || lib_fail "a large file does not begin to be written"
 
-# A longer one each time that 8 MiB more are there, and at its end; a hole of a gigabyte is one step.
+# A longer one each time that 1 MiB more is there, and at its end; a hole of a gigabyte is one step.
 mkdir "$scratch/longer"
-truncate -s 20M "$scratch/longer/zeros"
+truncate -s 2500K "$scratch/longer/zeros"
 tar -C "$scratch/longer" -cf "$scratch/longer.tar" zeros
 calls_of longer >/dev/null
-(($(grep -c 'sync_file_range(' "$scratch/trace") == 3)) || lib_fail "20 MiB begin to be written $(grep -c sync_file_range "$scratch/trace") times"
+(($(grep -c 'sync_file_range(' "$scratch/trace") == 3)) || lib_fail "2.5 MiB begin to be written $(grep -c sync_file_range "$scratch/trace") times"
 mkdir "$scratch/sparse"
 truncate -s 1G "$scratch/sparse/hole"
 echo end >>"$scratch/sparse/hole"

@@ -27,13 +27,15 @@
 #define SMALL_BYTES 100
 /* What a bomb comes to. */
 #define BOMB_BYTES (10ull << 30)
-/* How much a process may grow over it: by the pieces, 1 MiB, the decoder, and libraries. */
+/* How much a process may grow over it: by the pieces, 2 MiB, the decoder, and libraries. */
 #define BOMB_KIB_MAX (8ul * 1024)
 /* Pieces of a bomb that are taken until it is cancelled. */
 #define BOMB_PIECES 64
 /* More allocations than anything here makes. */
 #define NTH_MAX 100
 #define ZSTD_BLOCK_BYTES (128 * 1024)
+/* More than half of LARGE_BYTES takes, compressed. */
+#define PIPE_BYTES (1 << 20)
 
 /* What counts the bytes of streams. */
 static struct varve_store no_store;
@@ -765,6 +767,121 @@ START_TEST(test_digests)
 }
 END_TEST
 
+/* A stream whose digests are taken by the thread that reads it and by the one that decompresses. */
+struct shared {
+	struct inflate inflate;
+	struct stream stream;
+	struct digests digests;
+	_Atomic bool cancelled;
+	/* What inflate_read() returned last. */
+	ssize_t length;
+};
+
+/* Begin to read FD as SHARED. */
+static void shared_begin(struct shared *shared, int fd)
+{
+	const void *piece;
+
+	cpus = DIGEST_CPUS_MIN - 1;
+	*shared = (struct shared){ .digests.wanted = true };
+	test_error(stream_init(&shared->stream, &no_store, fd, false), 0);
+	inflate_init(&shared->inflate, &shared->stream, NULL, &shared->cancelled);
+	test_error(digests_begin(&shared->digests, NULL), 0);
+	shared->inflate.digests = &shared->digests;
+	ck_assert_int_eq(inflate_read(&shared->inflate, &piece), STREAM_CHUNK_BYTES);
+	ck_assert(shared->inflate.threaded);
+}
+
+/* SHARED was read to its end: compare its digests with those of BYTES and PLAIN. */
+static void shared_end(struct shared *shared, struct bytes bytes, struct bytes plain)
+{
+	char stream[VARVE_DIGEST_SIZE], diff_id[VARVE_DIGEST_SIZE];
+
+	sha256sum(bytes, stream);
+	sha256sum(plain, diff_id);
+	digests_finish(&shared->digests, false);
+	ck_assert_str_eq(shared->digests.result.digest, stream);
+	ck_assert_str_eq(shared->digests.result.diff_id, diff_id);
+	inflate_end(&shared->inflate);
+	digests_end(&shared->digests);
+	stream_close(&shared->stream);
+}
+
+/* Are all pieces decompressed that there is room for, and hashed, and none is taken? */
+static bool shared_full(void *data)
+{
+	struct inflate *inflate = &((struct shared *)data)->inflate;
+	bool full;
+
+	pthread_mutex_lock(&inflate->lock);
+	full = inflate->out.next == INFLATE_PIECES && inflate->out.hashed == INFLATE_PIECES &&
+	       inflate->in.hashed == inflate->in.next && !inflate->at;
+	pthread_mutex_unlock(&inflate->lock);
+	return full;
+}
+
+/* Are more than one piece taken, as many as there are, and all hashed? */
+static bool shared_empty(void *data)
+{
+	struct inflate *inflate = &((struct shared *)data)->inflate;
+	bool empty;
+
+	pthread_mutex_lock(&inflate->lock);
+	empty = inflate->at > 1 && inflate->at == inflate->out.next &&
+		inflate->out.hashed == inflate->at && inflate->in.hashed == inflate->in.next;
+	pthread_mutex_unlock(&inflate->lock);
+	return empty;
+}
+
+/* Take all that there is. */
+static void *shared_run(void *data)
+{
+	struct shared *shared = data;
+	const void *piece;
+
+	do
+		shared->length = inflate_read(&shared->inflate, &piece);
+	while (shared->length > 0);
+	return NULL;
+}
+
+START_TEST(test_shared_digests)
+{
+	struct bytes plain = archive(LARGE_BYTES), bytes = compressed(&formats[0], plain);
+	size_t half = bytes.size / 2;
+	struct shared shared;
+	pthread_t thread;
+	int ends[2], fd;
+
+	if (!bytes.size)
+		return;
+	/* While nobody takes a piece, the thread that decompresses hashes. */
+	fd = file_of(bytes);
+	shared_begin(&shared, fd);
+	test_until(shared_full, &shared);
+	shared_run(&shared);
+	test_error((int)shared.length, 0);
+	shared_end(&shared, bytes, plain);
+	close(fd);
+	/* While the writer keeps that thread waiting, the one that takes the pieces does. */
+	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+	ck_assert_int_ge(fcntl(ends[1], F_SETPIPE_SZ, PIPE_BYTES), PIPE_BYTES);
+	ck_assert_int_eq(write(ends[1], bytes.data, half), (ssize_t)half);
+	shared_begin(&shared, ends[0]);
+	ck_assert_int_eq(pthread_create(&thread, NULL, shared_run, &shared), 0);
+	test_until(shared_empty, &shared);
+	bytes.data += half;
+	ck_assert_int_eq(write(ends[1], bytes.data, bytes.size - half),
+			 (ssize_t)(bytes.size - half));
+	bytes.data -= half;
+	close(ends[1]);
+	pthread_join(thread, NULL);
+	test_error((int)shared.length, 0);
+	shared_end(&shared, bytes, plain);
+	close(ends[0]);
+}
+END_TEST
+
 /* Let BYTES into a pipe that stays open, take PIECES, and want no more. */
 static void left(struct bytes bytes, unsigned pieces)
 {
@@ -803,4 +920,4 @@ END_TEST
 
 TEST_MAIN_UNIT("inflate", test_formats, test_tiny_reads, test_cut_off, test_bit_flips, test_members,
 	       test_nested, test_signatures, test_limits, test_missing, test_bombs,
-	       test_allocations, test_no_thread, test_digests, test_left)
+	       test_allocations, test_no_thread, test_digests, test_shared_digests, test_left)
