@@ -58,8 +58,10 @@ static int store_defaults(struct varve_config *config, struct varve_failure *fai
 				 (uint32_t)MAX(1, MIN(cpus, FS_THREADS_MAX)), 1, FS_THREADS_MAX,
 				 "fs_threads_max", failure);
 	if (!r)
-		r = store_number(&config->commit_threads_max, COMMIT_THREADS_DEFAULT, 1,
-				 COMMIT_THREADS_MAX, "commit_threads_max", failure);
+		r = store_number(&config->commit_threads_max,
+				 config->flags & VARVE_OPEN_SPARES ? COMMIT_THREADS_SPARES
+								   : COMMIT_THREADS_DEFAULT,
+				 1, COMMIT_THREADS_MAX, "commit_threads_max", failure);
 	if (!r)
 		r = store_number(&config->backlog_max, BACKLOG_DEFAULT, 1, BACKLOG_LIMIT,
 				 "backlog_max", failure);

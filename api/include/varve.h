@@ -676,7 +676,7 @@ typedef void varve_room(struct varve_store *store, varve_request request, size_t
  * Only a plain create takes a spare copy: without a size, groups, an archive, a shift of ownership,
  * an SELinux label or VARVE_CREATE_READ_ONLY.
  *
- * There are up to 128 spare copies of each of up to 16 layers, in the store's staging directory.
+ * There are up to 256 spare copies of each of up to 16 layers, in the store's staging directory.
  * They are dropped when their parent is removed or has changed, when nothing was created from it
  * for 10 seconds, and by varve_close(). When another process removes the parent, its space becomes
  * free after those 10 seconds. None are made while quota runs, while less than a tenth of the file
@@ -704,9 +704,9 @@ struct varve_config {
 	/** Threads for short blocking calls, 1..64. 0: one for each CPU. */
 	uint32_t fs_threads_max;
 	/**
-	 * Snapshots in flight, 1..512; their threads mostly sleep. 0: 128. At most a quarter of the
-	 * descriptors that RLIMIT_NOFILE leaves, since each keeps a directory open; the library
-	 * never raises the limit.
+	 * Snapshots in flight, 1..512; their threads mostly sleep. 0: 128, with VARVE_OPEN_SPARES
+	 * 256. At most a quarter of the descriptors that RLIMIT_NOFILE leaves, since each keeps a
+	 * directory open; the library never raises the limit.
 	 */
 	uint32_t commit_threads_max;
 	/**

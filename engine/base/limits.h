@@ -117,6 +117,8 @@
  */
 #define COMMIT_THREADS_DEFAULT 128
 #define COMMIT_THREADS_MAX 512
+/* With spare copies: all that are made at a time are one group, which takes two commits. */
+#define COMMIT_THREADS_SPARES 256
 /* Groups are counted by their size: 1, 2, up to 4, 8, ... snapshots. */
 #define GROUP_SIZE_BUCKETS 10
 
@@ -224,14 +226,16 @@
 
 /*
  * Spare copies (store/stock.h): of up to STOCK_PARENTS_MAX layers, from STOCK_COPIES_MIN to
- * STOCK_COPIES_MAX of each. More copies share the commit of a refill, but each makes the next
- * commit a little slower (docs/measurements.md). A refill begins when half of the copies are left.
- * If it begins less than STOCK_FAST_NS after the one before, it makes up to twice as many; if more
+ * STOCK_COPIES_MAX of each. More copies share the commits of a refill, but each makes the next
+ * commit a little slower (docs/measurements.md). A refill holds up all requests. It begins when one
+ * in STOCK_REFILL_PART copies is left, or half of them, up to STOCK_COPIES_MIN, if that is more. If
+ * it begins less than STOCK_FAST_NS after the one before, it makes up to twice as many; if more
  * than STOCK_SLOW_NS after, up to half as many.
  */
+#define STOCK_REFILL_PART 8
 #define STOCK_PARENTS_MAX 16
 #define STOCK_COPIES_MIN 4
-#define STOCK_COPIES_MAX 128
+#define STOCK_COPIES_MAX 256
 #define STOCK_FAST_NS (250 * NS_PER_MS)
 #define STOCK_SLOW_NS (2000 * NS_PER_MS)
 
@@ -723,6 +727,8 @@
 static_assert(RING_ENTRIES_DEFAULT >= RING_ENTRIES_MIN && RING_ENTRIES_DEFAULT <= RING_ENTRIES_MAX,
 	      "ring depth");
 static_assert(COMMIT_THREADS_DEFAULT <= COMMIT_THREADS_MAX, "commit threads");
+static_assert(COMMIT_THREADS_SPARES >= STOCK_COPIES_MAX, "a refill is one group");
+static_assert(COMMIT_THREADS_SPARES <= COMMIT_THREADS_MAX, "commit threads for spare copies");
 static_assert(COMMIT_THREADS_MAX <= UINT16_MAX, "an operation's slot");
 static_assert(COMMIT_THREADS_MAX <= 1 << (GROUP_SIZE_BUCKETS - 1), "the largest group");
 static_assert(BACKLOG_DEFAULT <= BACKLOG_LIMIT, "backlog");

@@ -443,6 +443,8 @@ static int open_settings(struct opening *opening, const struct quota_settings *q
 		.quota = *quota,
 		.stock_idle_ns = STOCK_IDLE_NS,
 		.stock_rest_ns = STOCK_REST_NS,
+		.stock_fast_ns = STOCK_FAST_NS,
+		.stock_slow_ns = STOCK_SLOW_NS,
 		.pressure_path = PRESSURE_PATH,
 		.io = { .no_uring = config->flags & VARVE_OPEN_NO_URING,
 			.ring_entries = config->ring_entries,

@@ -266,9 +266,9 @@ static struct stock_parent *stock_note(struct stock *stock, const char *id)
 }
 
 /* Make no copies of PARENT for a while. */
-static void stock_rest(struct stock_parent *parent)
+static void stock_rest(const struct stock *stock, struct stock_parent *parent)
 {
-	parent->rested_ns = now_ns() + STOCK_REST_NS;
+	parent->rested_ns = now_ns() + stock->store->settings.stock_rest_ns;
 }
 
 /* Is PARENT, of which copies are held, not used any more at NOW? */
@@ -342,7 +342,7 @@ void stock_misfit(struct varve_store *store, const char *source, struct stock_co
 	parent->origin = (struct stock_origin){ 0 };
 	/* A parent that is being written to changes again. */
 	if (++parent->misfits >= STOCK_MISFITS_MAX)
-		stock_rest(parent);
+		stock_rest(store->stock, parent);
 }
 
 void stock_forget(struct varve_store *store, const char *source)
@@ -384,7 +384,7 @@ static void stock_filled(struct call *call)
 	}
 	/* Where none could be made, the next refill would begin at once. */
 	if (parent && (refill->error || !hold || !made))
-		stock_rest(parent);
+		stock_rest(stock, parent);
 	/*
 	 * Before Linux 6.6 snapshots hardly share commits, and all requests wait for those of a
 	 * refill.
@@ -542,21 +542,28 @@ static void stock_looked(struct call *call)
 /* Are more copies of PARENT to be made at NOW? */
 static bool stock_short(const struct stock *stock, const struct stock_parent *parent, uint64_t now)
 {
-	return parent->again && parent->count <= parent->wanted / 2 && now >= parent->rested_ns &&
+	unsigned few = MIN(parent->wanted / 2, STOCK_COPIES_MIN);
+	unsigned left = MAX(parent->wanted / STOCK_REFILL_PART, few);
+
+	return parent->again && parent->count <= left && now >= parent->rested_ns &&
 	       !stock_idle(stock, parent, now);
 }
 
 /* Begin to refill PARENT: with more copies each time that they do not last, else with fewer. */
 static void stock_refill(struct stock *stock, struct stock_parent *parent, uint64_t now)
 {
+	const struct settings *settings = &stock->store->settings;
 	struct stock_refill *refill = &stock->refill;
 	uint64_t lasted = now - parent->filled_ns;
 
-	if (parent->filled_ns && lasted < STOCK_FAST_NS)
+	if (parent->filled_ns && lasted < settings->stock_fast_ns)
 		parent->wanted = MIN(2 * parent->wanted, STOCK_COPIES_MAX);
-	if (parent->filled_ns && lasted > STOCK_SLOW_NS)
+	if (parent->filled_ns && lasted > settings->stock_slow_ns)
 		parent->wanted = MAX(parent->wanted / 2, STOCK_COPIES_MIN);
 	parent->filled_ns = now;
+	/* They are enough now. */
+	if (parent->count >= parent->wanted)
+		return;
 	refill->parent = parent;
 	memcpy(refill->id, parent->id, sizeof(refill->id));
 	refill->count = parent->wanted - parent->count;

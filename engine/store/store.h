@@ -120,8 +120,13 @@ struct settings {
 	struct delta_limits delta;
 	/* How long spare copies are held that are not used: STOCK_IDLE_NS. Tests lower it. */
 	uint64_t stock_idle_ns;
-	/* How long those wait that could not be destroyed: STOCK_REST_NS. Tests change it. */
+	/* How long it waits after a failure: STOCK_REST_NS. Tests change it. */
 	uint64_t stock_rest_ns;
+	/*
+	 * One after less than the first time gets more copies, after more than the second fewer.
+	 * Tests change them.
+	 */
+	uint64_t stock_fast_ns, stock_slow_ns;
 	/* The kernel's file about waits for the disk: PRESSURE_PATH. Tests name another one. */
 	const char *pressure_path;
 };

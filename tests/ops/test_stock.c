@@ -3,6 +3,8 @@
  * VARVE_OPEN_SPARES: a create takes a copy that was made ahead, without a snapshot of its own; what
  * it gets is what a snapshot of that moment would be, whatever was done to the parent, by whom and
  * how; and when copies are made, and dropped.
+ *
+ * varve-test: size=6G
  */
 #include "engine/base/limits.h"
 #include "engine/base/util.h"
@@ -15,9 +17,11 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <linux/btrfs.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -40,6 +44,8 @@ static struct {
 	_Atomic unsigned looks;
 	/* No copy can be destroyed. */
 	_Atomic bool stuck;
+	/* No transaction is seen to end: all copies of a refill share one. */
+	_Atomic bool shared;
 } machine;
 static pthread_mutex_t hold = PTHREAD_MUTEX_INITIALIZER;
 
@@ -52,6 +58,19 @@ int fstatfs(int fd, struct statfs *buffer)
 	if (machine.small)
 		buffer->f_blocks = buffer->f_bavail = STOCK_ROOM_PART;
 	machine.looks++;
+	return r;
+}
+
+/* In the place of libc's. */
+int ioctl(int fd, unsigned long request, ...)
+{
+	va_list list;
+	va_start(list, request);
+	void *argument = va_arg(list, void *);
+	va_end(list);
+	int r = (int)syscall(SYS_ioctl, fd, request, argument);
+	if (!r && machine.shared && request == BTRFS_IOC_FS_INFO)
+		((struct btrfs_ioctl_fs_info_args *)argument)->generation = 1;
 	return r;
 }
 
@@ -674,6 +693,81 @@ START_TEST(test_small)
 }
 END_TEST
 
+/* Create layers from "parent" until LEFT of the HELD copies are left; none is made before. */
+static void use_up(struct varve_store *store, unsigned held, unsigned left)
+{
+	static unsigned number;
+	struct varve_statistics before = statistics(store);
+	ck_assert_uint_eq(before.spares, held);
+	for (unsigned i = 1; i <= held - left; i++) {
+		ck_assert_uint_eq(statistics(store).spares_made, before.spares_made);
+		test_create(store, test_path("use%u", number++), "parent");
+		ck_assert_uint_eq(statistics(store).spares_taken, before.spares_taken + i);
+	}
+}
+
+START_TEST(test_sizes)
+{
+	/* How many copies are held, at most, and how many of those are left when more are made. */
+	static const struct {
+		unsigned held, left;
+	} sizes[] = { { 4, 2 },  { 8, 4 },    { 16, 4 },   { 32, 4 },
+		      { 64, 8 }, { 128, 16 }, { 256, 32 }, { 256, 32 } };
+	char *home = test_home();
+	struct varve_store *store = open_parent(home);
+	uint64_t made;
+	machine.shared = true;
+	store->settings.stock_rest_ns = UINT64_MAX / 4;
+	store->settings.stock_fast_ns = 0;
+	store->settings.stock_slow_ns = UINT64_MAX / 4;
+	/* They are neither soon used up nor late: there remain few. The first was probed. */
+	stock_up(store, "parent");
+	await(store, statistics(store).spares > sizes[0].left);
+	if (statistics(store).spares < sizes[0].held)
+		test_create(store, "first", "parent");
+	await(store, statistics(store).spares == sizes[0].held);
+	/* Each time soon: twice as many, up to the most. */
+	store->settings.stock_fast_ns = UINT64_MAX / 4;
+	for (size_t i = 0; i + 1 < ARRAY_SIZE(sizes); i++) {
+		made = statistics(store).spares_made;
+		use_up(store, sizes[i].held, sizes[i].left);
+		await(store, statistics(store).spares == sizes[i + 1].held);
+		ck_assert_uint_eq(statistics(store).spares_made - made,
+				  sizes[i + 1].held - sizes[i].left);
+	}
+	/* Each time late: half as many, down to the least. */
+	store->settings.stock_fast_ns = store->settings.stock_slow_ns = 0;
+	for (size_t i = ARRAY_SIZE(sizes) - 2; i > 0; i--) {
+		use_up(store, sizes[i].held, sizes[i].left);
+		await(store, statistics(store).spares == sizes[i - 1].held);
+	}
+	/* Those that were left of eight were enough, and more are made when they are not. */
+	for (unsigned i = 0; i < 3; i++) {
+		use_up(store, sizes[0].held, sizes[0].left);
+		await(store, statistics(store).spares == sizes[0].held);
+	}
+	/* In the end all are given back. */
+	store->settings.stock_idle_ns = 1;
+	await(store, !statistics(store).spares && !test_leftovers(home));
+	test_close(store);
+}
+END_TEST
+
+START_TEST(test_group_whole)
+{
+	/* All of a refill are one group: there is a thread for each. */
+	struct rlimit limit = { 4096, 4096 };
+	char *home = test_home();
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	struct varve_store *store = test_open(home);
+	ck_assert_uint_eq(store->settings.io.threads_max[LANE_COMMIT], COMMIT_THREADS_DEFAULT);
+	test_close(store);
+	store = open_spares(home);
+	ck_assert_uint_eq(store->settings.io.threads_max[LANE_COMMIT], COMMIT_THREADS_SPARES);
+	test_close(store);
+}
+END_TEST
+
 START_TEST(test_backlog)
 {
 	char *home = test_home();
@@ -859,6 +953,6 @@ END_TEST
 
 TEST_MAIN("stock", test_taken, test_changed, test_random_changes, test_concurrent_writer,
 	  test_replaced, test_vanished, test_returned, test_once, test_options, test_parent_removed,
-	  test_parent_renamed, test_parents_many, test_full, test_small, test_backlog,
-	  test_kernel_order, test_stuck, test_close_while_made, test_cancel, test_crash,
-	  test_faults)
+	  test_parent_renamed, test_parents_many, test_full, test_small, test_sizes,
+	  test_group_whole, test_backlog, test_kernel_order, test_stuck, test_close_while_made,
+	  test_cancel, test_crash, test_faults)
