@@ -115,7 +115,10 @@ struct op {
 	const char *detail;
 	/* The call that the current step waits for. */
 	struct call call;
-	/* In the queue that it waits in, or in the list of those that can be run. */
+	/*
+	 * To the other operations of the request, in the order in which they begin; then in the
+	 * queue that it waits in, or in the list of those that can be run.
+	 */
 	struct list link;
 	/* Takes the operation out of the queue that it waits in; NULL: it cannot leave. */
 	void (*withdraw)(struct op *op);

@@ -37,6 +37,8 @@ int request_new(struct core *core, const struct op_class *class, size_t count, s
 		op->request = request;
 		op->id = "";
 		list_init(&op->link);
+		if (i)
+			list_append(&request->ops->link, &op->link);
 	}
 	*ret_request = request;
 	return 0;
@@ -68,6 +70,41 @@ void request_free(struct request *request)
 	}
 	channel_free(request->channel);
 	free(request);
+}
+
+/* An operation, and by what it is sorted. */
+struct ordered {
+	uint32_t key;
+	struct op *op;
+};
+
+/* Compare two: by key, then as they were given. */
+static int request_compare(const void *one, const void *other)
+{
+	const struct ordered *a = one, *b = other;
+
+	if (a->key != b->key)
+		return a->key < b->key ? -1 : 1;
+	return a->op < b->op ? -1 : a->op > b->op;
+}
+
+void request_order(struct request *request, uint32_t (*key)(const char *id))
+{
+	struct ordered *ordered = fault_calloc(&request->core->io.fault, request->count,
+					       sizeof(*ordered));
+
+	if (!ordered)
+		return;
+	for (size_t i = 0; i < request->count; i++) {
+		struct op *op = request_op(request, i);
+
+		ordered[i] = (struct ordered){ key(op->id), op };
+		list_remove(&op->link);
+	}
+	qsort(ordered, request->count, sizeof(*ordered), request_compare);
+	for (size_t i = 1; i < request->count; i++)
+		list_append(&ordered[0].op->link, &ordered[i].op->link);
+	free(ordered);
 }
 
 /* Find the record of this thread's refusals, NULL for none; with the lock held. */
@@ -137,18 +174,21 @@ static void request_received(struct inbox_node *node)
 {
 	struct request *request = container_of(node, struct request, node);
 	struct core *core = request->core;
+	struct list *last = request->ops->link.prev, *link;
 
 	list_append(&core->in_flight, &request->link);
 	/* Cancelled before: requests_cancel() has looked for it in vain, and has to look again. */
 	if (atomic_load(&request->cancelled))
 		atomic_store(&core->cancels, true);
-	for (size_t i = 0; i < request->count; i++) {
-		struct op *op = request_op(request, i);
+	do {
+		struct op *op = list_entry(last->next, struct op, link);
 
+		link = &op->link;
+		list_remove(link);
 		op->start_error = id_lock_queue(&core->holds, op);
 		if (op->start_error || !op->holds_waiting)
-			list_append(&core->holds.runnable, &op->link);
-	}
+			list_append(&core->holds.runnable, link);
+	} while (link != last);
 }
 
 /* Find a slot for REQUEST, with the lock held. */

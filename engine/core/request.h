@@ -19,6 +19,12 @@ int request_new(struct core *core, const struct op_class *class, size_t count, s
 /* Copy TEXT (NULL gives NULL) into the request's strings. */
 const char *request_string(struct request *request, const char *text);
 
+/*
+ * Let the operations of REQUEST, which have their ids, begin in the order of KEY, from any one of
+ * them on and around. Without memory they begin as they were given.
+ */
+void request_order(struct request *request, uint32_t (*key)(const char *id));
+
 /* Free a request that was not submitted, or whose callback has returned. NULL is fine. */
 void request_free(struct request *request);
 
