@@ -933,6 +933,8 @@ static int create_undo_work(struct op *op)
 	undo.in_sight = create->published || (op->direct && !create_reserved(create));
 	undo.name = create->published ? op->id : create_staging_name(create, buffer);
 	undo.dir_fd = create->published ? store->layout.subvolumes_fd : create_staging_fd(create);
+	if (create->published)
+		size_record_mark(store, op->id);
 	r = undo_destroy(&undo);
 	free(create->fate);
 	create->fate = undo.fate;
@@ -941,6 +943,8 @@ static int create_undo_work(struct op *op)
 		size_record_drop(store, op->id);
 		record_drop(store, op->id);
 	}
+	if (create->published)
+		size_record_unmark(store, op->id);
 	return r;
 }
 

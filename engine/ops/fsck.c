@@ -8,7 +8,8 @@
  *
  * Other processes work in the store meanwhile, and their work must not be taken for damage: entries
  * named after a living owner (see ops/sweep.c) are ignored, a layer that is gone when it is opened
- * was removed, and whether a record has no layer is decided under the lock of the records.
+ * was removed, and whether a record has no layer is decided under the lock of the records; that
+ * of a layer that a removal marks (size_record.h) is left to that.
  */
 #include "engine/base/id.h"
 #include "engine/base/limits.h"
@@ -264,7 +265,11 @@ static int fsck_quotas(void *data, const char *name)
 		return 0;
 	if (errno != ENOENT)
 		return negative_errno();
-	/* A create places record and layer under the lock, and a remove takes both away. */
+	/* What is being removed needs no lock, which would only be in the removal's way. */
+	r = size_record_marked(store, name);
+	if (r)
+		return MIN(r, 0);
+	/* A create places record and layer under the lock, and a remove takes the record away. */
 	r = size_record_lock_made(store, &lock);
 	if (r == OP_LATER)
 		fsck->locked = true;
@@ -274,6 +279,9 @@ static int fsck_quotas(void *data, const char *name)
 		     AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) ||
 	    fstatat(layout_find(store, LAYOUT_QUOTAS), name, &stat, AT_SYMLINK_NOFOLLOW) < 0)
 		return 0;
+	r = size_record_marked(store, name);
+	if (r)
+		return MIN(r, 0);
 	return fsck_add(fsck, "record", RECORD_PLACE, name, fsck_removes,
 			"the recorded size of a layer that is gone");
 }
@@ -291,6 +299,8 @@ static int fsck_labels(void *data, const char *name)
 		return -ECANCELED;
 	r = record_belongs(store, name, &damaged);
 	/* As in fsck_quotas(). */
+	if (!r)
+		r = size_record_marked(store, name);
 	if (!r) {
 		r = size_record_lock_made(store, &lock);
 		if (r == OP_LATER)
@@ -298,6 +308,8 @@ static int fsck_labels(void *data, const char *name)
 		if (r)
 			return r == OP_LATER ? 0 : r;
 		r = record_belongs(store, name, &damaged);
+		if (!r)
+			r = size_record_marked(store, name);
 	}
 	if (fsck_failure(r))
 		return r;

@@ -309,7 +309,7 @@ static void quota_gc_failed(struct quota *quota, int error)
 static int quota_gc_record(void *data, const char *name)
 {
 	struct quota *quota = data;
-	int r = size_record_drop(op_store(&quota->op), name);
+	int r = size_record_drop_left(op_store(&quota->op), name);
 
 	if (r == OP_LATER)
 		quota->locked = true;

@@ -102,6 +102,8 @@ struct remove {
 	const char *lost;
 	/* We may not destroy it, so it is emptied; unlinking has begun; it is gone. */
 	bool denied, emptying, gone;
+	/* Its records are marked (store/size_record.h). */
+	bool marked;
 	/*
 	 * What empties it, on the heap; its root directory, and what the clone of that lives by
 	 * (mounts_clone()).
@@ -176,6 +178,20 @@ static int remove_gone(struct op *op)
 	return op->request->durable ? REMOVE_DURABLE : OP_END;
 }
 
+/* Mark the records of the layer, which is about to be out of its place. At a boundary. */
+static void remove_mark(struct remove *remove)
+{
+	if (!TAKE(remove->marked, true))
+		size_record_mark(op_store(&remove->op), remove->op.id);
+}
+
+/* It is back in its place, or its records are gone. */
+static void remove_unmark(struct remove *remove)
+{
+	if (TAKE(remove->marked, false))
+		size_record_unmark(op_store(&remove->op), remove->op.id);
+}
+
 /* ---- DESTROY --------------------------------------------------------------------------------- */
 
 /*
@@ -194,6 +210,7 @@ static void remove_forget(struct remove *remove)
 		record_drop(store, remove->op.id);
 	if (remove->number && any->groups)
 		groups_leave(store, remove->number, NULL);
+	remove_unmark(remove);
 }
 
 /* Destroy the layer in its place, at a boundary. */
@@ -210,9 +227,13 @@ static int remove_destroy_work(struct op *op)
 		if (fd >= 0)
 			subvol_number(fd, &remove->number);
 	}
+	if (remove_layout(remove)->removing.sizes || remove_layout(remove)->removing.records)
+		remove_mark(remove);
 	r = remove_root(remove);
 	remove->worked_ns = thread_cpu_ns() - begin;
-	if (!r)
+	if (r)
+		remove_unmark(remove);
+	else
 		remove_forget(remove);
 	if (r == -EPERM && !remove->cause && remove_layout(remove)->privileged)
 		remove->cause = remove->swap = swap_detail(remove_layout(remove)->subvolumes_fd,
@@ -311,6 +332,7 @@ static int remove_move_work(struct op *op)
 	if (trash_fd >= 0) {
 		snprintf(remove->trash, sizeof(remove->trash), "%s.%" PRIu64, layout->owner,
 			 remove->number);
+		remove_mark(remove);
 		op->call.name = "renameat2";
 		do
 			r = RET_NERRNO(renameat2(layout->subvolumes_fd, op->id, trash_fd,
@@ -321,6 +343,8 @@ static int remove_move_work(struct op *op)
 	remove->in_place = r == -ENOSPC || r == -EDQUOT;
 	if (remove->in_place)
 		return 0;
+	if (r)
+		remove_unmark(remove);
 	return trash_fd < 0 ? layout_blame(op, trash_fd) : r;
 }
 
@@ -543,6 +567,9 @@ static void remove_emptied(struct walk *walk, int result)
 	struct rm_tree *rm_tree = walk->data;
 	struct remove *remove = remove_of(walk->owner);
 
+	/* The cancel came too late. */
+	if (result == -ECANCELED && rm_tree->removed)
+		result = 0;
 	if (rm_tree->flags && result == -EPERM)
 		remove->cause = chattr_detail(rm_tree->flags);
 	if (result == -EBUSY)
@@ -564,6 +591,7 @@ static int remove_forget_run(struct call *call)
 
 	size_record_drop(op_store(op), op->id);
 	record_drop(op_store(op), op->id);
+	remove_unmark(remove_of(op));
 	return 0;
 }
 
@@ -693,6 +721,8 @@ static void remove_close(struct op *op)
 {
 	struct remove *remove = remove_of(op);
 
+	/* A failure has left it in the trash, or where it was. */
+	remove_unmark(remove);
 	background_passed(op, remove->worked_ns);
 	nested_free(&remove->nested);
 	free(remove->blamed);

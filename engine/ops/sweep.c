@@ -388,7 +388,7 @@ static int sweep_reserved(void *data, const char *name)
 static int sweep_record(void *data, const char *name)
 {
 	struct sweep *sweep = data;
-	int r = size_record_drop(op_store(&sweep->op), name);
+	int r = size_record_drop_left(op_store(&sweep->op), name);
 
 	if (r == OP_LATER)
 		sweep->locked = true;

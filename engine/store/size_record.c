@@ -22,6 +22,18 @@
 /* How a file is looked at that may be anywhere. */
 #define RECORD_LOOK (AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT)
 
+/* Open the file that is locked; it is made when it is missing. A descriptor or -errno. */
+static int size_record_open_lock(struct varve_store *store)
+{
+	int own_fd = layout_need(store, LAYOUT_OWN);
+
+	return own_fd < 0
+		       ? own_fd
+		       : RET_NERRNO(openat(own_fd, RECORD_LOCK_NAME,
+					   O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
+					   0600));
+}
+
 int size_record_lock(struct varve_store *store, struct size_record_lock *ret_lock)
 {
 	_cleanup_close_ int fd = -EBADF;
@@ -29,15 +41,11 @@ int size_record_lock(struct varve_store *store, struct size_record_lock *ret_loc
 
 	if (r)
 		return r;
-	r = layout_need(store, LAYOUT_OWN);
-	if (r < 0)
-		return r;
 	/*
 	 * Opened anew each time: a lock on one descriptor would belong to every process with a copy
 	 * of it, as a forked child.
 	 */
-	fd = RET_NERRNO(openat(r, RECORD_LOCK_NAME,
-			       O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600));
+	fd = size_record_open_lock(store);
 	if (fd < 0)
 		return fd;
 	pthread_mutex_lock(&store->layout.recording);
@@ -91,6 +99,61 @@ void size_record_leave(struct varve_store *store)
 {
 	size_record_unlock(&store->layout.entered);
 }
+
+/* ---- marks ----------------------------------------------------------------------------------- */
+
+/* The byte of the lock's file that stands for ID, as a range of type TYPE. */
+static struct flock size_record_range(const char *id, short type)
+{
+	uint64_t hash = hash_bytes(HASH_BEGIN, id, strlen(id));
+
+	return (struct flock){
+		.l_type = type,
+		.l_whence = SEEK_SET,
+		.l_start = (off_t)(hash >> 2),
+		.l_len = 1,
+	};
+}
+
+void size_record_mark(struct varve_store *store, const char *id)
+{
+	struct flock range = size_record_range(id, F_RDLCK);
+	int fd;
+
+	if (store->layout.marks_fd < 0) {
+		fd = size_record_open_lock(store);
+		if (fd < 0)
+			return;
+		store->layout.marks_fd = fd;
+	}
+	fcntl(store->layout.marks_fd, F_OFD_SETLK, &range);
+}
+
+void size_record_unmark(struct varve_store *store, const char *id)
+{
+	struct flock range = size_record_range(id, F_UNLCK);
+
+	if (store->layout.marks_fd >= 0)
+		fcntl(store->layout.marks_fd, F_OFD_SETLK, &range);
+}
+
+int size_record_marked(struct varve_store *store, const char *id)
+{
+	struct flock range = size_record_range(id, F_WRLCK);
+	int own_fd = layout_find(store, LAYOUT_OWN);
+	_cleanup_close_ int fd = -EBADF;
+
+	if (own_fd < 0)
+		return own_fd == -ENOENT ? 0 : own_fd;
+	/* Opened anew: a descriptor does not see the marks that were made by itself. */
+	fd = RET_NERRNO(
+		openat(own_fd, RECORD_LOCK_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+	if (fd < 0)
+		return fd == -ENOENT || fd == -EACCES ? 0 : fd;
+	return fcntl(fd, F_OFD_GETLK, &range) < 0 ? negative_errno() : range.l_type != F_UNLCK;
+}
+
+/* ---- the holder ------------------------------------------------------------------------------ */
 
 /*
  * Has process PID the file FILE open? True, too, when we may not look. What else it has open may be
@@ -156,6 +219,8 @@ int size_record_holder(struct varve_store *store)
 	fclose(file);
 	return holder;
 }
+
+/* ---- the files ------------------------------------------------------------------------------- */
 
 /* Make the file NAME in DIR_FD. */
 static int size_record_new(int dir_fd, const char *name)
@@ -226,7 +291,11 @@ static int size_record_kept(struct varve_store *store, const char *id)
 	return stat.st_ino != ABI_STAND_IN_INODE;
 }
 
-int size_record_drop(struct varve_store *store, const char *id)
+/*
+ * Remove the record of ID unless there is something in the layer's place, or, where LEFT says so, a
+ * removal of it is under way.
+ */
+static int size_record_take(struct varve_store *store, const char *id, bool left)
 {
 	_cleanup_unlock_ struct size_record_lock lock = { 0 };
 	int r = layer_file_there(store, LAYOUT_QUOTAS, id);
@@ -237,7 +306,19 @@ int size_record_drop(struct varve_store *store, const char *id)
 	r = size_record_lock(store, &lock);
 	if (!r)
 		r = size_record_kept(store, id);
+	if (!r && left)
+		r = size_record_marked(store, id);
 	return r ? MIN(r, 0) : layer_file_remove(store, LAYOUT_QUOTAS, id);
+}
+
+int size_record_drop(struct varve_store *store, const char *id)
+{
+	return size_record_take(store, id, false);
+}
+
+int size_record_drop_left(struct varve_store *store, const char *id)
+{
+	return size_record_take(store, id, true);
 }
 
 int size_record_read(int fd, uint64_t *ret_bytes)

@@ -15,6 +15,13 @@
  * and nothing else is waited for meanwhile. But a process that holds it can be stopped: so no
  * thread waits for the lock in the kernel. A call that cannot get it results in OP_LATER, and its
  * step begins anew later.
+ *
+ * A removal destroys the layer without the lock, since that may take as long as a commit, and takes
+ * it to remove the records. In between, and while the layer is in the trash, from where a failure
+ * puts it back, it holds a mark: an open file description lock, shared, on the byte of the lock's
+ * file that stands for the id. A mark is never waited for, and ends with its process. What asks for
+ * it (F_OFD_GETLK) changes nothing: a check does not report the records of such a layer, and a
+ * sweep leaves its size. A removal that cannot have a mark goes on without it.
  */
 #ifndef VARVE_STORE_SIZE_RECORD_H
 #define VARVE_STORE_SIZE_RECORD_H
@@ -45,6 +52,15 @@ void size_record_leave(struct varve_store *store);
 /* A lock that is given back when its scope ends; initialise with { 0 }. */
 #define _cleanup_unlock_ __attribute__((cleanup(size_record_unlock)))
 
+/* Mark ID: a removal of it begins. The boundary's thread. */
+void size_record_mark(struct varve_store *store, const char *id);
+
+/* Take the mark away, if there is one. Any thread; does not block. */
+void size_record_unmark(struct varve_store *store, const char *id);
+
+/* Is ID marked, by any store? 1, 0, or -errno. */
+int size_record_marked(struct varve_store *store, const char *id);
+
 /*
  * The process that holds the lock, as far as it is known: its number, 0 when there is none, or
  * -errno.
@@ -72,6 +88,9 @@ int size_record_copy(struct varve_store *store, const char *id, const char *new_
  * or -errno.
  */
 int size_record_drop(struct varve_store *store, const char *id);
+
+/* The same, unless ID is marked: for what was left. */
+int size_record_drop_left(struct varve_store *store, const char *id);
 
 /*
  * The size that is recorded for ID: 1 and *RET_BYTES, 0 when none is, -EINVAL when it does not

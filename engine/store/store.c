@@ -73,6 +73,7 @@ struct varve_store *store_new(const char **ret_call)
 					.trace = &store->core.io.trace };
 	layout->quotas_fd = layout->own_fd = layout->staging_fd = -EBADF;
 	layout->trash_fd = layout->groups_fd = layout->records_fd = -EBADF;
+	layout->marks_fd = -EBADF;
 	layout->owner_fd = -EBADF;
 	for (size_t i = 0; i < ARRAY_SIZE(layout->slot_fds); i++)
 		layout->slot_fds[i] = -EBADF;
@@ -135,6 +136,7 @@ void store_free(struct varve_store *store)
 	for (size_t i = 0; i < ARRAY_SIZE(layout->slot_fds); i++)
 		fd_close(layout->slot_fds[i]);
 	fd_close(store->fs.sysfs_fd);
+	fd_close(layout->marks_fd);
 	fd_close(layout->records_fd);
 	fd_close(layout->groups_fd);
 	fd_close(layout->trash_fd);

@@ -46,6 +46,8 @@ struct layout {
 	 * store/layout.c has found or made them.
 	 */
 	_Atomic int quotas_fd, own_fd, staging_fd, trash_fd, groups_fd, records_fd;
+	/* HOME/.varve/records, with the marks of removals (size_record.h); -EBADF until needed. */
+	_Atomic int marks_fd;
 	/* HOME/.varve/staging/OWNER, -EBADF until it is needed, and then the name of OWNER. */
 	_Atomic int owner_fd;
 	char owner[64];

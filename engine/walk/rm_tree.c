@@ -93,9 +93,13 @@ static int rm_tree_visit(struct walk *walk, struct walk_entry *entry)
 static int rm_tree_leave(struct walk *walk, struct walk_dir *dir)
 {
 	struct rm_tree *rm_tree = walk->data;
+	int r;
 
-	if (!dir->parent)
-		return RET_NERRNO(unlinkat(rm_tree->dir_fd, rm_tree->name, AT_REMOVEDIR));
+	if (!dir->parent) {
+		r = RET_NERRNO(unlinkat(rm_tree->dir_fd, rm_tree->name, AT_REMOVEDIR));
+		rm_tree->removed = !r;
+		return r;
+	}
 	return RET_NERRNO(unlinkat(dir->parent->fd, dir->name, AT_REMOVEDIR));
 }
 
@@ -141,7 +145,7 @@ int rm_tree_init(struct rm_tree *rm_tree, struct varve_store *store, int root_fd
 	rm_tree->dir_fd = dir_fd;
 	rm_tree->name = name;
 	rm_tree->flags = 0;
-	rm_tree->seal = false;
+	rm_tree->seal = rm_tree->removed = false;
 	return 0;
 }
 

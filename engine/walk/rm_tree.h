@@ -18,6 +18,8 @@ struct rm_tree {
 	_Atomic unsigned flags;
 	/* Take directories from their owner, which may fill them again. */
 	bool seal;
+	/* The root is removed: it was done when it was cancelled. */
+	bool removed;
 };
 
 /*

@@ -350,9 +350,42 @@ WRAP(int, close, (int fd))
 	return 0;
 }
 
+/* Lock the byte of RANGE, shared, for the open FILE, or unlock it. */
+static void kernel_mark(struct file *file, const struct flock *range)
+{
+	unsigned i = 0;
+
+	if (range->l_len != 1 || (range->l_type != F_RDLCK && range->l_type != F_UNLCK))
+		sim_fail("unknown lock of a range");
+	while (i < file->marks_count && file->marks[i] != range->l_start)
+		i++;
+	if (range->l_type == F_UNLCK && i < file->marks_count)
+		file->marks[i] = file->marks[--file->marks_count];
+	if (range->l_type == F_UNLCK || i < file->marks_count)
+		return;
+	if (i == KERNEL_MARKS)
+		sim_fail("too many locks of ranges");
+	file->marks[file->marks_count++] = range->l_start;
+}
+
+/* Has an open file other than FILE locked the byte of RANGE? */
+static bool kernel_marked(const struct file *file, const struct flock *range)
+{
+	for (unsigned i = 0; i < KERNEL_FILES; i++) {
+		const struct file *other = &kernel.files[i];
+
+		if (other == file || other->kind != FILE_INODE || other->inode != file->inode)
+			continue;
+		for (unsigned j = 0; j < other->marks_count; j++)
+			if (other->marks[j] == range->l_start)
+				return true;
+	}
+	return false;
+}
+
 WRAP(int, fcntl, (int fd, int command, ...))
 {
-	const struct file *file;
+	struct file *file;
 	va_list arguments;
 	long argument;
 
@@ -372,6 +405,16 @@ WRAP(int, fcntl, (int fd, int command, ...))
 		return file->flags;
 	case F_DUPFD_CLOEXEC:
 		return kernel_install(kernel_file(fd));
+	case F_OFD_SETLK:
+		kernel_mark(file, (const struct flock *)argument);
+		return 0;
+	case F_OFD_GETLK: {
+		struct flock *range = (struct flock *)argument;
+
+		if (!kernel_marked(file, range))
+			range->l_type = F_UNLCK;
+		return 0;
+	}
 	default:
 		sim_fail("unknown call: fcntl %d", command);
 	}

@@ -30,6 +30,9 @@ enum file_kind {
 	FILE_RING,
 };
 
+/* Most bytes that one open file may have locked. */
+#define KERNEL_MARKS 32
+
 /* An open file. */
 struct file {
 	enum file_kind kind;
@@ -40,8 +43,10 @@ struct file {
 	uint64_t position;
 	/* The losses of data that its syncfs() has told, or that came before it was opened. */
 	unsigned losses;
-	/* flock(). */
+	/* flock(); F_OFD_SETLK on single bytes. */
 	bool locked;
+	int64_t marks[KERNEL_MARKS];
+	unsigned marks_count;
 	/* Of an eventfd. */
 	uint64_t count;
 	/* Of sysfs. */

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A check and a sweep, of this store and of another, while a removal is between two of its calls:
+ * the layer is destroyed and its records are not yet removed, or it is in the trash, from where a
+ * failure would put it back. The check finds nothing, and the sweep leaves the size.
+ *
+ * varve-test: backend=both
+ */
+#include "quota.h"
+
+#include <btrfsutil.h>
+#include <dlfcn.h>
+#include <linux/btrfs.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* The stores that look; where the home is. */
+static struct varve_store *stores[2];
+static char *looked_home;
+/* The next call after which they look: a destroy, a rename into the trash; it fails afterwards. */
+static _Atomic bool after_destroy, after_rename, destroy_fails;
+/* A sweep is asked for, too; how often they looked. */
+static bool sweeps;
+static unsigned looks;
+
+/* Let the stores look. */
+static void look(void)
+{
+	for (size_t i = 0; i < TEST_COUNT(stores); i++) {
+		struct varve_finding *findings;
+		struct varve_sweep_report report = VARVE_SWEEP_REPORT_INIT;
+		struct varve_failure failure;
+		size_t count;
+		test_ok(varve_check_wait(stores[i], &findings, &count, &failure), &failure);
+		ck_assert_msg(!count, "%s: %s", findings[0].path, findings[0].detail);
+		free(findings);
+		if (!sweeps)
+			continue;
+		test_ok(varve_sweep_wait(stores[i], &report, &failure), &failure);
+		ck_assert_uint_eq(report.quota_files_removed, 0);
+		ck_assert_uint_eq(report.records_removed, 0);
+		ck_assert(test_exists(test_path("%s/quotas/layer", looked_home)));
+	}
+	looks++;
+}
+
+/* These stand for the C library's. */
+__attribute__((visibility("default"))) int ioctl(int fd, unsigned long request, ...)
+{
+	va_list arguments;
+	va_start(arguments, request);
+	void *argument = va_arg(arguments, void *);
+	va_end(arguments);
+	if (request == BTRFS_IOC_SNAP_DESTROY_V2 && atomic_exchange(&destroy_fails, false)) {
+		errno = EIO;
+		return -1;
+	}
+	return (int)syscall(SYS_ioctl, fd, request, argument);
+}
+
+/* This stands for libbtrfsutil's. */
+__attribute__((visibility("default"))) enum btrfs_util_error btrfs_util_delete_subvolume_fd(
+	int fd, const char *name, int flags)
+{
+	enum btrfs_util_error (*real)(int, const char *, int);
+	void *symbol = dlsym(RTLD_NEXT, "btrfs_util_delete_subvolume_fd");
+	memcpy(&real, &symbol, sizeof(real));
+	enum btrfs_util_error r = real(fd, name, flags);
+	int error = errno;
+	if (r == BTRFS_UTIL_OK && !strcmp(name, "layer") && atomic_exchange(&after_destroy, false))
+		look();
+	errno = error;
+	return r;
+}
+
+__attribute__((visibility("default"))) int renameat2(int from_fd, const char *from, int to_fd,
+						     const char *to, unsigned flags)
+{
+	int r = (int)syscall(SYS_renameat2, from_fd, from, to_fd, to, flags), error = errno;
+	if (!strcmp(from, "layer") && !r && atomic_exchange(&after_rename, false))
+		look();
+	errno = error;
+	return r;
+}
+
+/* Make a home with a layer that has a size and a label, and a store that looks from outside. */
+static struct varve_store *begin(bool nested)
+{
+	const char *const labels[] = { "a=1", NULL }, *const sizes[] = { "size=8m", NULL };
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	struct varve_failure failure;
+	looked_home = test_home();
+	stores[0] = open_in_mode(looked_home, VARVE_QUOTA_FULL);
+	stores[1] = test_open(looked_home);
+	options.labels = labels;
+	options.storage_options = sizes;
+	test_ok(varve_layer_create_wait(stores[0], "layer", &options, &failure), &failure);
+	ck_assert(test_exists(test_path("%s/quotas/layer", looked_home)));
+	if (nested)
+		test_subvolume_create(test_path("%s/inner", test_layer(looked_home, "layer")));
+	looks = 0;
+	return stores[0];
+}
+
+static void end(unsigned expected)
+{
+	ck_assert_uint_eq(looks, expected);
+	test_close(stores[1]);
+	test_close(stores[0]);
+}
+
+START_TEST(test_destroyed)
+{
+	struct varve_store *store = begin(false);
+	after_destroy = true;
+	test_remove_layer(store, "layer");
+	ck_assert(!test_exists(test_path("%s/quotas/layer", looked_home)));
+	ck_assert(!test_exists(test_path("%s/.varve/layers/layer", looked_home)));
+	/* What is left without a removal is found, and swept. */
+	record_size(looked_home, "layer", "8388608");
+	struct varve_sweep_report report = VARVE_SWEEP_REPORT_INIT;
+	struct varve_finding *findings;
+	size_t count;
+	test_error(varve_check_wait(stores[1], &findings, &count, NULL), 0);
+	ck_assert_uint_eq(count, 1);
+	free(findings);
+	test_error(varve_sweep_wait(stores[1], &report, NULL), 0);
+	ck_assert_uint_eq(report.quota_files_removed, 1);
+	end(1);
+}
+END_TEST
+
+START_TEST(test_in_trash)
+{
+	struct varve_store *store = begin(true);
+	after_rename = sweeps = true;
+	test_remove_layer(store, "layer");
+	sweeps = false;
+	ck_assert(!test_exists(test_path("%s/quotas/layer", looked_home)));
+	end(1);
+}
+END_TEST
+
+START_TEST(test_put_back)
+{
+	struct varve_store *store = begin(true);
+	after_rename = sweeps = destroy_fails = true;
+	test_error(varve_layer_remove_wait(store, "layer", 0, NULL), -EIO);
+	sweeps = false;
+	ck_assert(test_layer_exists(looked_home, "layer"));
+	ck_assert(test_exists(test_path("%s/quotas/layer", looked_home)));
+	/* The removal is over: its mark is gone. */
+	test_subvolume_destroy(test_path("%s/inner", test_layer(looked_home, "layer")));
+	test_subvolume_destroy(test_layer(looked_home, "layer"));
+	struct varve_sweep_report report = VARVE_SWEEP_REPORT_INIT;
+	test_error(varve_sweep_wait(stores[1], &report, NULL), 0);
+	ck_assert_uint_eq(report.quota_files_removed, 1);
+	ck_assert_uint_eq(report.records_removed, 1);
+	end(1);
+}
+END_TEST
+
+TEST_MAIN("removing", test_destroyed, test_in_trash, test_put_back)
