@@ -4,7 +4,9 @@
  *
  *	call=17 pid=812 method=containerd.services.snapshots.v1.Snapshots/Prepare key="k8s.io/3/a" status=ALREADY_EXISTS ms=0.041 text="..."
  *
- * The log never blocks the daemon: lines that the reader does not take are counted and dropped.
+ * A journal or a pipe never blocks the daemon: lines that the reader does not take are counted and
+ * dropped. A regular file may, as long as its file system is slow or frozen: hence varve-serve(8)
+ * advises a pipe.
  */
 #ifndef VARVE_SERVE_ACCESS_H
 #define VARVE_SERVE_ACCESS_H

@@ -43,8 +43,8 @@ struct serve {
 	struct varve_store *store;
 	struct loop_source store_source;
 	struct loop_source signals;
-	/* Holds the lock of the home. */
-	int lock;
+	/* The locks of the home. */
+	struct lock lock;
 	struct grpc_server *server;
 	struct access *access;
 	struct health *health;
@@ -285,9 +285,9 @@ static int serve_open(struct serve *serve)
 		complain("%s", varve_strerror(&failure, text, sizeof(text)));
 		return r;
 	}
-	serve->lock = lock_home(serve->options->home);
-	if (serve->lock < 0)
-		return serve->lock;
+	r = lock_home(&serve->lock, serve->options->home);
+	if (r < 0)
+		return r;
 	serve->store_source = (struct loop_source){ varve_fd(serve->store), serve_dispatch, serve };
 	r = loop_add(serve->loop, &serve->store_source, EPOLLIN);
 	if (r < 0) {
@@ -373,13 +373,12 @@ static void serve_destroy(struct serve *serve)
 	loop_destroy(serve->loop);
 	if (serve->signals.fd >= 0)
 		close(serve->signals.fd);
-	if (serve->lock >= 0)
-		close(serve->lock);
+	lock_release(&serve->lock);
 }
 
 int daemon_run(const struct serve_options *options)
 {
-	struct serve serve = { .options = options, .signals.fd = -1, .lock = -1 };
+	struct serve serve = { .options = options, .signals.fd = -1, .lock = { -1, -1 } };
 	struct listener_passed passed = { 0 };
 	int r;
 

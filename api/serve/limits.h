@@ -88,7 +88,7 @@
 /* The longest key that the access log shows. */
 #define ACCESS_KEY_BYTES_MAX 128
 
-/* Connections that read metrics at once. */
+/* Connections that read metrics at once. One more ends that which has waited longest. */
 #define SCRAPE_CONNECTIONS_MAX 16
 /* Bytes of a request for metrics. */
 #define SCRAPE_REQUEST_BYTES_MAX 4096

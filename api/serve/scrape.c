@@ -15,6 +15,7 @@
 struct scraper {
 	struct loop *loop;
 	const struct metrics *metrics;
+	/* The oldest first. */
 	struct link connections;
 	unsigned connections_count;
 };
@@ -152,12 +153,30 @@ int scraper_create(struct loop *loop, const struct metrics *metrics, struct scra
 	return 0;
 }
 
+/*
+ * The connection that makes room for a new one: that which has waited longest without a whole
+ * request, also after a look at what has arrived; or the oldest. It is in the list.
+ */
+static struct scrape *scrape_longest(struct scraper *scraper)
+{
+	struct link *connections = &scraper->connections;
+
+	for (struct link *link = connections->next; link != connections; link = link->next) {
+		struct scrape *scrape = link_entry(link, struct scrape, link);
+
+		if (!scrape->answer && (scrape_read(scrape) < 0 || !scrape->answer))
+			return scrape;
+	}
+	return link_entry(connections->next, struct scrape, link);
+}
+
 void scraper_accept(struct scraper *scraper, int fd)
 {
-	struct scrape *scrape = NULL;
+	struct scrape *scrape;
 
-	if (scraper->connections_count < SCRAPE_CONNECTIONS_MAX)
-		scrape = calloc(1, sizeof(*scrape));
+	if (scraper->connections_count == SCRAPE_CONNECTIONS_MAX)
+		scrape_destroy(scrape_longest(scraper));
+	scrape = calloc(1, sizeof(*scrape));
 	if (!scrape) {
 		close(fd);
 		return;

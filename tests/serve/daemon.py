@@ -164,7 +164,16 @@ def case_lock():
     third = Daemon("lock")
     with third.channel() as channel:
         assert call(channel) == SERVING
+    # Without the file the home is still locked.
+    os.unlink(first.home + "/serve.lock")
+    second = Daemon("lock-second", wait=False, home=first.home)
+    second.end(1)
+    assert f"process {third.process.pid} serves this home already" in second.errors(), second.errors()
+    with third.channel() as channel:
+        assert call(channel) == SERVING
     third.stop()
+    fourth = Daemon("lock")
+    fourth.stop()
 
 
 def case_places():
@@ -441,6 +450,15 @@ def case_metrics_loopback():
     probe.close()
     daemon = Daemon("loopback", "--metrics", f"127.0.0.1:{address[1]}")
     assert fetch(address)[0] == "HTTP/1.1 200 OK"
+    # However many connections of other users ask nothing: each new one takes the place of the oldest.
+    idle = [socket.create_connection(address) for _ in range(40)]
+    idle[-1].sendall(b"GET /met")
+    for _ in range(3):
+        assert fetch(address)[0] == "HTTP/1.1 200 OK"
+    for client in idle[:24]:
+        assert ends(client) == b""
+    idle[-1].sendall(b"rics HTTP/1.0\r\n\r\n")
+    assert ends(idle[-1]).startswith(b"HTTP/1.1 200 OK")
     daemon.stop()
     # Others than this machine's own have nothing to ask.
     daemon = Daemon("loopback", "--metrics", f"0.0.0.0:{address[1]}", wait=False)
