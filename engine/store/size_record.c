@@ -22,15 +22,17 @@
 /* How a file is looked at that may be anywhere. */
 #define RECORD_LOOK (AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT)
 
-/* Open the file that is locked; it is made when it is missing. A descriptor or -errno. */
-static int size_record_open_lock(struct varve_store *store)
+/*
+ * Open the file that is locked, for ACCESS; it is made when it is missing. A descriptor or -errno.
+ */
+static int size_record_open_lock(struct varve_store *store, int access)
 {
 	int own_fd = layout_need(store, LAYOUT_OWN);
 
 	return own_fd < 0
 		       ? own_fd
 		       : RET_NERRNO(openat(own_fd, RECORD_LOCK_NAME,
-					   O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
+					   access | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
 					   0600));
 }
 
@@ -45,7 +47,7 @@ int size_record_lock(struct varve_store *store, struct size_record_lock *ret_loc
 	 * Opened anew each time: a lock on one descriptor would belong to every process with a copy
 	 * of it, as a forked child.
 	 */
-	fd = size_record_open_lock(store);
+	fd = size_record_open_lock(store, O_RDWR);
 	if (fd < 0)
 		return fd;
 	pthread_mutex_lock(&store->layout.recording);
@@ -121,7 +123,8 @@ void size_record_mark(struct varve_store *store, const char *id)
 	int fd;
 
 	if (store->layout.marks_fd < 0) {
-		fd = size_record_open_lock(store);
+		/* It stays open, and for writing would keep the file system from a remount,ro. */
+		fd = size_record_open_lock(store, O_RDONLY);
 		if (fd < 0)
 			return;
 		store->layout.marks_fd = fd;

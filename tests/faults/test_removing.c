@@ -14,6 +14,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -105,6 +106,13 @@ static struct varve_store *begin(bool nested)
 	return stores[0];
 }
 
+/* Mount the file system of the stores, which are open, again with FLAGS. */
+static void remount(unsigned long flags)
+{
+	ck_assert_msg(!mount(NULL, test_mount(), NULL, MS_REMOUNT | flags, NULL), "remount: %s",
+		      strerror(errno));
+}
+
 static void end(unsigned expected)
 {
 	ck_assert_uint_eq(looks, expected);
@@ -129,6 +137,9 @@ START_TEST(test_destroyed)
 	free(findings);
 	test_error(varve_sweep_wait(stores[1], &report, NULL), 0);
 	ck_assert_uint_eq(report.quota_files_removed, 1);
+	/* What has the mark stays open, but not for writing. */
+	remount(MS_RDONLY);
+	remount(0);
 	end(1);
 }
 END_TEST
