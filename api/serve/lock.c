@@ -43,15 +43,22 @@ static int lock_busy(const char *home, int fd)
 	return -EBUSY;
 }
 
-/* Write this process's id into the file FD: 0 or -errno. */
-static int lock_sign(int fd)
+/*
+ * Write this process's id into the file FD. That helps people alone: on a full file system the lock
+ * holds without it. It is opened for that anew: one that stays open for writing would keep the file
+ * system from a remount,ro.
+ */
+static void lock_sign(int fd)
 {
-	char text[LOCK_PID_BYTES];
-	int length = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+	char path[sizeof("/proc/self/fd/") + LOCK_PID_BYTES];
+	int file;
 
-	if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)length, 0) != length)
-		return errno ? -errno : -EIO;
-	return 0;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	file = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+	if (file < 0)
+		return;
+	dprintf(file, "%d\n", (int)getpid());
+	close(file);
 }
 
 /* Has process PID the directory of STATUS open? False, too, where we may not look. */
@@ -144,7 +151,7 @@ static int lock_file(const char *home)
 		complain("no memory");
 		return -ENOMEM;
 	}
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
 	r = fd < 0 ? -errno : 0;
 	/* Where others can write into the home, it may be theirs, or another name of any file. */
 	if (!r && fstat(fd, &status) < 0)
@@ -160,7 +167,6 @@ static int lock_file(const char *home)
 		r = lock_busy(home, fd);
 	else if (r < 0)
 		complain("%s: the lock of the home cannot be taken: %s", path, strerror(-r));
-	/* The id helps people alone: on a full file system the lock holds without it. */
 	if (!r)
 		lock_sign(fd);
 	free(path);

@@ -144,8 +144,22 @@ def case_life():
     assert "call=1 " not in daemon.errors()
 
 
+def written(pid, place):
+    """The files below PLACE that process PID has open for writing."""
+    found = []
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        path = os.readlink(f"/proc/{pid}/fd/{fd}")
+        with open(f"/proc/{pid}/fdinfo/{fd}") as info:
+            flags = int(re.search("flags:\\s*(\\d+)", info.read()).group(1), 8)
+        if path.startswith(place) and flags & os.O_ACCMODE != os.O_RDONLY:
+            found.append(path)
+    return found
+
+
 def case_lock():
     first = Daemon("lock")
+    # Else the file system could not be remounted read-only while it runs.
+    assert not written(first.process.pid, MOUNT), written(first.process.pid, MOUNT)
     second = Daemon("lock-second", wait=False, home=first.home)
     second.end(1)
     assert f"process {first.process.pid} serves this home already" in second.errors(), second.errors()
