@@ -711,7 +711,9 @@ struct varve_config {
 	uint32_t commit_threads_max;
 	/**
 	 * Removed layers that may await the kernel's cleaner before creates wait, 1..1000000. 0:
-	 * 4096. Under full quotas creates wait sooner: varve_durability(7).
+	 * 4096. Under full quotas creates wait sooner: varve_durability(7). The cleaner does not
+	 * drop a layer of which a file is open: with so many of them creates wait until one is
+	 * closed, or fail with VARVE_CREATE_NOWAIT.
 	 */
 	uint32_t backlog_max;
 	/** Owner of the home and of new base layers. */
