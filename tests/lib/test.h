@@ -219,7 +219,7 @@ bool test_kernel_since(int major, int minor);
  */
 enum varve_quota_mode test_quota_mode(void);
 
-/* Number of threads of this process. */
+/* Number of threads of this process, the thread sanitizer's included. */
 int test_threads(void);
 
 /*
