@@ -26,11 +26,15 @@ static int inflate_refuse(struct inflate *inflate, int error, const char *detail
 	return error;
 }
 
-/* No more pieces come, because of ERROR if that is not 0. Called with the lock held. */
+/*
+ * No more pieces come, because of ERROR if that is not 0. Called with the lock held. Either thread
+ * may have failed to hash before the other one reaches the end: the first error stays.
+ */
 static void inflate_stop(struct inflate *inflate, int error)
 {
 	inflate->ended = true;
-	inflate->error = error;
+	if (!inflate->error)
+		inflate->error = error;
 }
 
 /* Add SIZE BYTES to the digest of the bytes of QUEUE: 0 or -ENOMEM. */
@@ -235,7 +239,7 @@ static void *inflate_run(void *data)
 			out->next++;
 		else
 			inflate_stop(inflate, (int)length);
-		/* It is handed over to a thread that hashes; or nothing hashes. */
+		/* Not shared: the thread of the digest gets it now, if there is one. */
 		if (!inflate->share)
 			inflate_hash(inflate, out);
 		pthread_cond_signal(&inflate->ready);
