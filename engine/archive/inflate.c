@@ -104,6 +104,8 @@ static int inflate_was_read(struct inflate *inflate, struct inflate_piece *piece
 	pthread_mutex_lock(&inflate->lock);
 	piece->size = size;
 	inflate->in.next++;
+	/* The one that takes pieces may wait for one, and this thread for the writer: it hashes. */
+	pthread_cond_signal(&inflate->ready);
 	pthread_mutex_unlock(&inflate->lock);
 	return 0;
 }
