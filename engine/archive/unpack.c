@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/archive/unpack.h"
 #include "engine/archive/libarchive_memory.h"
-#include "engine/archive/unpack_dress.h"
+#include "engine/archive/unpack_metadata.h"
 #include "engine/archive/unpack_place.h"
 #include "engine/archive/whiteout.h"
 #include "engine/base/limits.h"
@@ -188,7 +188,7 @@ static int unpack_create(struct unpack *unpack, struct archive_entry *entry, int
 	return unpack_check(unpack, "openat", fd);
 }
 
-/* Fill and dress the file FD, which was made, and close it. */
+/* Write the content and the metadata of the new file FD, and close it. */
 static int unpack_file(struct unpack *unpack, struct archive *archive, struct archive_entry *entry,
 		       int fd)
 {
@@ -198,10 +198,10 @@ static int unpack_file(struct unpack *unpack, struct archive *archive, struct ar
 	unpack->consumed = true;
 	r = unpack_content(unpack, archive, unpack->lib.archive_entry_size(entry), fd);
 	if (!r)
-		r = unpack_shed(unpack, fd);
+		r = unpack_remove_inherited(unpack, fd);
 	if (!r)
-		r = unpack_dress(unpack, entry, fd, unpack_perm(unpack, unpack_mode(unpack, entry)),
-				 NULL);
+		r = unpack_set_metadata(unpack, entry, fd,
+					unpack_perm(unpack, unpack_mode(unpack, entry)), NULL);
 	unpack->made_mode = UNPACK_MODE_UNKNOWN;
 	if (!r)
 		r = unpack_check(unpack, "futimens", RET_NERRNO(futimens(fd, times)));
@@ -221,7 +221,7 @@ static int unpack_mkdir(struct unpack *unpack, struct archive_entry *entry, int 
 	return unpack_check(unpack, "mkdirat", RET_NERRNO(mkdirat(dir_fd, name, mode)));
 }
 
-/* Dress the directory NAME in DIR_FD, which was THERE, or was just made. */
+/* Set the metadata of the directory NAME in DIR_FD, which was THERE or was just made. */
 static int unpack_dir(struct unpack *unpack, struct archive_entry *entry, int dir_fd,
 		      const char *name, bool there)
 {
@@ -237,20 +237,21 @@ static int unpack_dir(struct unpack *unpack, struct archive_entry *entry, int di
 		return unpack_busy(unpack, name);
 	if (fd < 0)
 		return unpack_check(unpack, "openat2", fd);
-	r = unpack_check(unpack, "statx", brought_look(fd, &stat));
-	if (!r && !there && !brought_made(&unpack->brought, &stat))
+	r = unpack_check(unpack, "statx", unpacked_stat(fd, &stat));
+	if (!r && !there && !unpacked_made(&unpack->unpacked, &stat))
 		r = unpack_replaced(unpack, "openat2");
 	if (!r)
-		r = there ? unpack_strip(unpack, fd) : unpack_shed(unpack, fd);
+		r = there ? unpack_remove_xattrs(unpack, fd) : unpack_remove_inherited(unpack, fd);
 	if (!r)
 		/* Without privilege the owner needs these bits to make what is in it. */
-		r = unpack_dress(unpack, entry, fd, time.mode | S_IRWXU, there ? NULL : &stat);
+		r = unpack_set_metadata(unpack, entry, fd, time.mode | S_IRWXU,
+					there ? NULL : &stat);
 	time.mode = unpack_group(unpack, time.mode);
 	if (!r && there && *name)
-		r = brought_keep(&unpack->brought, &stat);
+		r = unpacked_add_directory(&unpack->unpacked, &stat);
 	if (r)
 		return r;
-	time.inode = brought_inside(&unpack->brought, &stat) ? stat.stx_ino : 0;
+	time.inode = unpacked_inside(&unpack->unpacked, &stat) ? stat.stx_ino : 0;
 	return unpack_later(unpack, unpack->path, &time);
 }
 
@@ -281,7 +282,7 @@ static int unpack_link(struct unpack *unpack, const char *target, int dir_fd, co
 	/* A process in the layer may have removed it again. */
 	if (r)
 		return r == -ENOENT ? unpack_replaced(unpack, "statx") : r;
-	r = brought_name(&unpack->brought, &stat, dir_fd, name);
+	r = unpacked_add_name(&unpack->unpacked, &stat, dir_fd, name);
 	return r == -ENOBUFS ? unpack_refuse(unpack, r, "too many links to files that were there")
 			     : r;
 }
@@ -298,8 +299,8 @@ static int unpack_symlink(struct unpack *unpack, struct archive_entry *entry, in
 		return unpack_refuse(unpack, -EBADMSG, "a link that leads nowhere");
 	r = unpack_check(unpack, "symlinkat", RET_NERRNO(symlinkat(target, dir_fd, name)));
 	return r ? r
-		 : unpack_dress_made(unpack, entry,
-				     unpack_open_made(unpack, dir_fd, name, S_IFLNK, 0));
+		 : unpack_set_special(unpack, entry,
+				      unpack_open_made(unpack, dir_fd, name, S_IFLNK, 0));
 }
 
 /* Make the device or pipe NAME in DIR_FD. */
@@ -320,8 +321,8 @@ static int unpack_node(struct unpack *unpack, struct archive_entry *entry, int d
 				 "VARVE_APPLY_SKIP_DEVICES (--skip-devices) leaves them out";
 	r = unpack_check(unpack, "mknodat", r);
 	return r ? r
-		 : unpack_dress_made(unpack, entry,
-				     unpack_open_made(unpack, dir_fd, name, mode, rdev));
+		 : unpack_set_special(unpack, entry,
+				      unpack_open_made(unpack, dir_fd, name, mode, rdev));
 }
 
 /* Make what ENTRY says as NAME in DIR_FD. */
@@ -542,7 +543,7 @@ static int unpack_finish_dir(struct unpack *unpack, const struct unpack_time *ti
 	struct statx stat;
 	bool look = false;
 
-	/* By its number it is the very directory that was dressed. */
+	/* Opened by its number, it is the directory whose metadata was set. */
 	if (*path)
 		fd = file_numbers_open(&unpack->numbers, unpack->root_fd, time->inode, O_PATH);
 	else
@@ -557,7 +558,7 @@ static int unpack_finish_dir(struct unpack *unpack, const struct unpack_time *ti
 		return 0;
 	if (fd < 0)
 		return fd;
-	if (look && !(S_ISDIR(stat.stx_mode) && brought_has(&unpack->brought, NULL, NULL, &stat)))
+	if (look && !(S_ISDIR(stat.stx_mode) && unpacked_has(&unpack->unpacked, NULL, NULL, &stat)))
 		return 0;
 	return mode ? opath_chmod(fd, time->mode) : opath_times(fd, times);
 }
@@ -659,7 +660,7 @@ static int unpack_root(struct unpack *unpack, int root_fd)
 	r = unpack_check(unpack, "open_tree", mounts_clone(&unpack->root_fd, &unpack->tree_fd));
 	unpack->cloned = r > 0;
 	if (r >= 0)
-		r = unpack_check(unpack, "statx", brought_look(unpack->root_fd, &stat));
+		r = unpack_check(unpack, "statx", unpacked_stat(unpack->root_fd, &stat));
 	if (r)
 		return r;
 	unpack->mount = stat.stx_mnt_id;
@@ -669,8 +670,8 @@ static int unpack_root(struct unpack *unpack, int root_fd)
 	if (r)
 		return r;
 	return unpack_check(unpack, "statx",
-			    brought_init(&unpack->brought, &unpack->store->core.io.fault,
-					 unpack->root_fd));
+			    unpacked_init(&unpack->unpacked, &unpack->store->core.io.fault,
+					  unpack->root_fd));
 }
 
 /* Begin to compute digests, where they are asked for. */
@@ -852,7 +853,7 @@ void unpack_free(struct unpack *unpack)
 	free(unpack->times);
 	free(unpack->names);
 	free(unpack->made_detail);
-	brought_free(&unpack->brought);
+	unpacked_free(&unpack->unpacked);
 	skipped_free(&unpack->report);
 	free(unpack);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/archive/unpack_place.h"
 #include "engine/archive/tar_name.h"
-#include "engine/archive/unpack_dress.h"
+#include "engine/archive/unpack_metadata.h"
 #include "engine/core/fds.h"
 #include "engine/dir/acl.h"
 #include "engine/dir/beneath.h"
@@ -103,7 +103,7 @@ int unpack_open_made(struct unpack *unpack, int dir_fd, const char *name, mode_t
 						     : unpack_check(unpack, "openat2", fd);
 	if ((stat.stx_mode & S_IFMT) == (mode & S_IFMT) &&
 	    makedev(stat.stx_rdev_major, stat.stx_rdev_minor) == rdev &&
-	    brought_made(&unpack->brought, &stat))
+	    unpacked_made(&unpack->unpacked, &stat))
 		return fd;
 	fd_close(fd);
 	return unpack_replaced(unpack, "openat2");
@@ -114,10 +114,10 @@ static int unpack_make_dir(struct unpack *unpack, int dir_fd, const char *name)
 {
 	_cleanup_close_ int fd = -EBADF;
 	struct statx dir;
-	int r = unpack_check(unpack, "statx", brought_look(dir_fd, &dir));
+	int r = unpack_check(unpack, "statx", unpacked_stat(dir_fd, &dir));
 
 	if (!r)
-		r = unpack_check(unpack, "openat", brought_place(&unpack->brought, dir_fd, &dir));
+		r = unpack_check(unpack, "openat", unpacked_begin(&unpack->unpacked, dir_fd, &dir));
 	if (r)
 		return r;
 	if (mkdirat(dir_fd, name, UNPACK_DIR_MODE) < 0)
@@ -128,7 +128,7 @@ static int unpack_make_dir(struct unpack *unpack, int dir_fd, const char *name)
 	r = unpack_check(unpack, "removexattr", opath_removexattr(fd, ACL_DEFAULT));
 	if (!r)
 		r = unpack_check(unpack, "removexattr", opath_removexattr(fd, ACL_ACCESS));
-	return r ? r : unpack_dress_implied(unpack, fd);
+	return r ? r : unpack_set_implied(unpack, fd);
 }
 
 /*
@@ -165,7 +165,7 @@ void unpack_leave(struct unpack *unpack)
 {
 	fd_close(TAKE_FD(unpack->dir_fd));
 	free(TAKE_PTR(unpack->dir_path));
-	unpack->dir_leads = false;
+	unpack->dir_added = false;
 }
 
 /* Is there a list that entries of DIR_FD inherit? It is of O_PATH where we may not read it. */
@@ -212,11 +212,11 @@ int unpack_enter(struct unpack *unpack, const char *path, bool make, const char 
 	if (!r && unpack->dir_fd < 0)
 		r = unpack_dir_error(unpack, unpack->dir_fd);
 	if (!r && make)
-		r = unpack_check(unpack, "statx", brought_look(unpack->dir_fd, &unpack->dir_stat));
+		r = unpack_check(unpack, "statx", unpacked_stat(unpack->dir_fd, &unpack->dir_stat));
 	if (!r && make)
 		r = unpack_check(unpack, "openat",
-				 brought_place(&unpack->brought, unpack->dir_fd,
-					       &unpack->dir_stat));
+				 unpacked_begin(&unpack->unpacked, unpack->dir_fd,
+						&unpack->dir_stat));
 	if (!r) {
 		unpack->dir_default = make && unpack_default(unpack->dir_fd);
 		unpack->dir_plain = make && unpack_plain(unpack);
@@ -228,12 +228,12 @@ int unpack_enter(struct unpack *unpack, const char *path, bool make, const char 
 
 int unpack_lead(struct unpack *unpack, int dir_fd)
 {
-	int r = unpack->dir_leads
-			? 0
-			: unpack_check(unpack, "openat",
-				       brought_lead(&unpack->brought, dir_fd, &unpack->dir_stat));
+	int r = unpack->dir_added ? 0
+				  : unpack_check(unpack, "openat",
+						 unpacked_add_parents(&unpack->unpacked, dir_fd,
+								      &unpack->dir_stat));
 
-	unpack->dir_leads = !r;
+	unpack->dir_added = !r;
 	return r;
 }
 

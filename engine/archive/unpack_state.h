@@ -6,12 +6,12 @@
 #ifndef VARVE_ARCHIVE_UNPACK_STATE_H
 #define VARVE_ARCHIVE_UNPACK_STATE_H
 
-#include "engine/base/skipped.h"
-#include "engine/archive/brought.h"
 #include "engine/archive/inflate.h"
 #include "engine/archive/libarchive.h"
 #include "engine/archive/pax.h"
 #include "engine/archive/stream.h"
+#include "engine/archive/unpacked.h"
+#include "engine/base/skipped.h"
 #include "engine/btrfs/file_handle.h"
 #include "engine/dir/spares.h"
 #include "engine/store/store.h"
@@ -100,18 +100,17 @@ struct unpack {
 	/* The stream, decompressed. */
 	struct inflate inflate;
 	/*
-	 * The directory opened last, and its path; whether it is noted that the archive has
-	 * something in it.
+	 * The directory opened last, and its path; is it in `unpacked`, with those above it?
 	 */
 	int dir_fd;
 	char *dir_path;
 	struct statx dir_stat;
-	bool dir_leads;
+	bool dir_added;
 	/*
-	 * What is made in it inherits an access control list; one that changes modes was set on the
-	 * current entry.
+	 * New entries of the directory inherit an access control list; the current entry was given
+	 * one that changes its mode.
 	 */
-	bool dir_default, dressed;
+	bool dir_default, acl_set;
 	/* A new file in it has the owner of new files, and the mode that it is made with. */
 	bool dir_plain;
 	/* The mode of the current file, if known by dir_plain; else UNPACK_MODE_UNKNOWN. */
@@ -124,14 +123,14 @@ struct unpack {
 	size_t times_count, times_capacity, late_count;
 	char *names;
 	size_t names_size, names_capacity;
-	/* The names that the archive has brought, for opaque markers. */
-	struct brought brought;
+	/* The entries that the archive has unpacked so far; whiteouts do not remove them. */
+	struct unpacked unpacked;
 	/* Content of the current entry was read from the archive. */
 	bool consumed;
 	/* The directory from which links are made exists. */
 	bool staged_links;
-	/* It is known how libarchive rounds times before 1970; it is the wrong way. */
-	bool asked, backwards;
+	/* Is it known how libarchive rounds times before 1970? Does it round them towards 0? */
+	bool backwards_known, backwards;
 };
 
 /* Mode of a directory that has no entry in the archive. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/archive/whiteout.h"
-#include "engine/archive/unpack_dress.h"
+#include "engine/archive/unpack_metadata.h"
 #include "engine/archive/unpack_place.h"
 #include "engine/dir/beneath.h"
 #include "engine/dir/entries.h"
@@ -41,7 +41,7 @@ static int whiteout_later(struct whiteout *old, const char *name)
 	return 0;
 }
 
-/* Remove NAME unless the archive brought it. */
+/* Remove NAME unless it is an entry of the archive. */
 static int whiteout_entry(void *data, const char *name)
 {
 	struct whiteout *old = data;
@@ -52,8 +52,8 @@ static int whiteout_entry(void *data, const char *name)
 	int r = unpack_look(unpack, old->dir_fd, name, &stat);
 
 	snprintf(failed, sizeof(failed), "%s", name);
-	if (!r && brought_has(&unpack->brought, &old->dir, name, &stat))
-		return S_ISDIR(stat.stx_mode) && brought_old(&unpack->brought, &stat)
+	if (!r && unpacked_has(&unpack->unpacked, &old->dir, name, &stat))
+		return S_ISDIR(stat.stx_mode) && unpacked_older(&unpack->unpacked, &stat)
 			       ? whiteout_later(old, name)
 			       : 0;
 	if (!r)
@@ -70,23 +70,23 @@ static int whiteout_entry(void *data, const char *name)
 static int whiteout_dir(struct whiteout *old, int fd)
 {
 	struct unpack *unpack = old->unpack;
-	int r = unpack_check(unpack, "statx", brought_look(fd, &old->dir));
+	int r = unpack_check(unpack, "statx", unpacked_stat(fd, &old->dir));
 
 	old->dir_fd = fd;
 	/* It was there, and led to entries: what it had before the archive is taken from it. */
-	if (!r && *old->path && brought_kind(&unpack->brought, &old->dir) == BROUGHT_LEADS) {
-		r = unpack_strip(unpack, fd);
+	if (!r && *old->path && unpacked_kind(&unpack->unpacked, &old->dir) == UNPACKED_ANCESTOR) {
+		r = unpack_remove_xattrs(unpack, fd);
 		if (!r)
-			r = unpack_dress_implied(unpack, fd);
+			r = unpack_set_implied(unpack, fd);
 	}
 	/*
 	 * Once is enough: what stayed, and what came since, is the archive's. A second look would
 	 * cost as much as there is in it.
 	 */
-	if (r || brought_emptied(&unpack->brought, &old->dir))
+	if (r || unpacked_emptied(&unpack->unpacked, &old->dir))
 		return r;
 	r = entries_each(fd, whiteout_entry, old);
-	return r ? r : brought_empty(&unpack->brought, &old->dir);
+	return r ? r : unpacked_set_emptied(&unpack->unpacked, &old->dir);
 }
 
 /*
@@ -126,12 +126,12 @@ static int whiteout_delete(struct unpack *unpack, int dir_fd, const char *name)
 	int r = unpack_look(unpack, dir_fd, name, &stat);
 
 	if (!r)
-		r = unpack_check(unpack, "statx", brought_look(dir_fd, &dir));
+		r = unpack_check(unpack, "statx", unpacked_stat(dir_fd, &dir));
 	if (r)
 		return r == -ENOENT ? 0 : r;
-	if (!brought_has(&unpack->brought, &dir, name, &stat))
+	if (!unpacked_has(&unpack->unpacked, &dir, name, &stat))
 		r = unpack_remove(unpack, dir_fd, name);
-	else if (S_ISDIR(stat.stx_mode) && brought_old(&unpack->brought, &stat))
+	else if (S_ISDIR(stat.stx_mode) && unpacked_older(&unpack->unpacked, &stat))
 		r = whiteout_opaque(unpack, dir_fd, name);
 	else
 		skipped_add(&unpack->report, -EEXIST, "apply", "UNPACK", NULL, unpack->path,

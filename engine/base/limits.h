@@ -527,7 +527,7 @@
  * Links of one archive to files that were there before it, whose names are held (some 40 bytes
  * each).
  */
-#define BROUGHT_NAMES_MAX (4 * 1024 * 1024)
+#define UNPACKED_NAMES_MAX (4 * 1024 * 1024)
 
 /*
  * Bytes of an archive that are kept behind the current entry: more than the headers of an entry

@@ -305,8 +305,8 @@ static int create_snapshot(struct create *create, int dir_fd, const char *name,
 	return r;
 }
 
-/* Give the empty subvolume NAME in DIR_FD its mode, owner and flag. */
-static int create_dress_staged(struct create *create, int dir_fd, const char *name)
+/* Set mode, owner and read-only flag of the empty subvolume NAME in DIR_FD. */
+static int create_set_metadata(struct create *create, int dir_fd, const char *name)
 {
 	const struct settings *settings = &op_store(&create->op)->settings;
 	_cleanup_close_ int fd = -EBADF;
@@ -339,7 +339,7 @@ static int create_empty(struct create *create, int dir_fd, const char *name,
 	if (r)
 		return r;
 	create_staged(create, dir_fd, name);
-	return create_dress_staged(create, dir_fd, name);
+	return create_set_metadata(create, dir_fd, name);
 }
 
 /* Can the mode MODE of quota do what is asked for? 0, or -errno and an explanation. */
@@ -673,7 +673,7 @@ static int create_finish_run(struct call *call)
 	int dir_fd = create_staging_fd(create), r = dir_fd < 0 ? dir_fd : 0;
 
 	if (!r && !create->source)
-		r = create_dress_staged(create, dir_fd, name);
+		r = create_set_metadata(create, dir_fd, name);
 	if (!r)
 		r = create_check_limit(create, dir_fd, name, create->quota);
 	return r ? r : create_identify(create, dir_fd, name);

@@ -121,12 +121,12 @@ static int copy_flags(int from, int to)
 }
 
 /*
- * Give TO owner, mode, flags, attributes and times of the original, whose stat is STAT. That is
- * open as FROM; or FROM is negative, TO is an O_PATH descriptor, and NAME in the current directory
- * is no file and no directory.
+ * Give TO owner, mode, flags, attributes and times of the original, whose stat is STAT. The original
+ * is open as FROM; or FROM is negative, TO is an O_PATH descriptor, and the original is NAME in the
+ * current directory, neither a regular file nor a directory.
  */
-static int copy_dress(struct copy *copy, const char *name, int from, int to,
-		      const struct statx *stat)
+static int copy_metadata(struct copy *copy, const char *name, int from, int to,
+			 const struct statx *stat)
 {
 	const struct timespec times[2] = { { stat->stx_atime.tv_sec, stat->stx_atime.tv_nsec },
 					   { stat->stx_mtime.tv_sec, stat->stx_mtime.tv_nsec } };
@@ -215,7 +215,7 @@ static int copy_file(struct copy *copy, const char *name, int fd, const struct s
 		r = copy_bytes(copy, from, to, (off_t)stat->stx_size);
 	else
 		r = copy_check(copy, "FICLONE", r);
-	return r ? r : copy_dress(copy, name, from, to, stat);
+	return r ? r : copy_metadata(copy, name, from, to, stat);
 }
 
 /* Copy the link, fifo, socket or device NAME, whose O_PATH descriptor is FD. */
@@ -241,7 +241,8 @@ static int copy_special(struct copy *copy, const char *name, int fd, const struc
 	if (r)
 		return r;
 	to = opath_open(copy->to_fd, name, NULL);
-	return to < 0 ? copy_check(copy, "openat2", to) : copy_dress(copy, name, -EBADF, to, stat);
+	return to < 0 ? copy_check(copy, "openat2", to)
+		      : copy_metadata(copy, name, -EBADF, to, stat);
 }
 
 /* Link the copy at PATH to NAME in the current directory. */
@@ -366,7 +367,7 @@ static int copy_directory(struct copy *copy, const struct copy_path *at)
 			       statx(copy->from_fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stat)));
 	if (!r)
 		r = copy_allowed(copy, &stat);
-	return r || copy->look ? r : copy_dress(copy, "", copy->from_fd, copy->to_fd, &stat);
+	return r || copy->look ? r : copy_metadata(copy, "", copy->from_fd, copy->to_fd, &stat);
 }
 
 /* Fill the copy of the directory AT, which exists and is empty. */

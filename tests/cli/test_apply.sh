@@ -194,7 +194,7 @@ end
 run apply base -i "$archive"
 untouched
 : >"$archive"
-# A link brought by the archive itself, and a name through it.
+# A link in the archive itself, and a name through it.
 entry sub 2 /
 entry sub/etc/file 0 "" 4 evil
 end

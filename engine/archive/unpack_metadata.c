@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "engine/archive/unpack_dress.h"
+#include "engine/archive/unpack_metadata.h"
 #include "engine/base/id_map.h"
 #include "engine/btrfs/fs.h"
 #include "engine/dir/acl.h"
@@ -103,7 +103,7 @@ mode_t unpack_group(const struct unpack *unpack, mode_t mode)
 	return unpack->force_mode ? mode : mode & ~(S_IRWXG & ~unpack->group_most);
 }
 
-int unpack_dress_implied(struct unpack *unpack, int fd)
+int unpack_set_implied(struct unpack *unpack, int fd)
 {
 	uid_t uid = unpack->uid;
 	gid_t gid = unpack->gid;
@@ -153,8 +153,8 @@ static int unpack_xattr_left(struct unpack *unpack, int error, const char *name)
 }
 
 /*
- * Set attribute NAME of FD, which may be an O_PATH descriptor, to SIZE bytes at VALUE. Report one
- * that takes privilege.
+ * Set attribute NAME of FD, which may be an O_PATH descriptor, to SIZE bytes at VALUE. An attribute
+ * that the caller may not set is reported as skipped.
  */
 static int unpack_xattr(struct unpack *unpack, int fd, const char *name, const void *value,
 			size_t size)
@@ -188,7 +188,7 @@ static int unpack_acl(struct unpack *unpack, int fd, const char *name, const voi
 		return r;
 	memcpy(acl, value, size);
 	r = acl_map(acl, size, unpack_acl_id, unpack);
-	/* To the kernel such a list is none, and takes one away. */
+	/* The kernel takes an empty list as a removal. */
 	if (!r && size == acl_bytes(0))
 		return unpack_xattr_left(unpack, -ENODATA,
 					 !strcmp(name, ACL_ACCESS)
@@ -196,7 +196,7 @@ static int unpack_acl(struct unpack *unpack, int fd, const char *name, const voi
 						 : ACL_DEFAULT ", a list without entries");
 	if (!r)
 		r = unpack_xattr(unpack, fd, name, acl, size);
-	unpack->dressed = unpack->dressed || !strcmp(name, ACL_ACCESS);
+	unpack->acl_set = unpack->acl_set || !strcmp(name, ACL_ACCESS);
 	if (r == -EINVAL && unpack->flags & VARVE_APPLY_IGNORE_OWNERS) {
 		if (!strcmp(name, ACL_ACCESS))
 			unpack->group_most = (mode_t)acl_group(acl, size) << 3;
@@ -221,7 +221,7 @@ static int unpack_acl_text(struct unpack *unpack, struct archive_entry *entry, i
 	const char *text;
 	size_t used = 0;
 
-	/* Three stand for the mode. */
+	/* The first three entries of an access list are the mode. */
 	if (count <= (type == ARCHIVE_ENTRY_ACL_TYPE_ACCESS ? 3 : 0))
 		return 0;
 	entries = fault_calloc(&unpack->store->core.io.fault, (size_t)count, sizeof(*entries));
@@ -260,7 +260,7 @@ static int unpack_xattrs(struct unpack *unpack, struct archive_entry *entry, int
 	size_t size;
 	int r = 0;
 
-	unpack->dressed = false;
+	unpack->acl_set = false;
 	unpack->group_most = S_IRWXG;
 	if (unpack->lib.archive_entry_acl_reset(entry, ARCHIVE_ENTRY_ACL_TYPE_NFS4) > 0)
 		unpack_xattr_left(unpack, -EOPNOTSUPP, "an ACL of NFSv4");
@@ -281,7 +281,7 @@ static int unpack_xattrs(struct unpack *unpack, struct archive_entry *entry, int
 	return r;
 }
 
-int unpack_strip(struct unpack *unpack, int fd)
+int unpack_remove_xattrs(struct unpack *unpack, int fd)
 {
 	struct xattrs xattrs = { .fault = &unpack->store->core.io.fault };
 	int r = unpack_check(unpack, "listxattr", xattrs_read(&xattrs, fd, "", xattrs_kept));
@@ -296,7 +296,7 @@ int unpack_strip(struct unpack *unpack, int fd)
 	return r;
 }
 
-int unpack_shed(struct unpack *unpack, int fd)
+int unpack_remove_inherited(struct unpack *unpack, int fd)
 {
 	int r = unpack->dir_default ? opath_removexattr(fd, ACL_ACCESS) : 0;
 
@@ -305,8 +305,8 @@ int unpack_shed(struct unpack *unpack, int fd)
 	return unpack_check(unpack, "removexattr", r);
 }
 
-int unpack_dress(struct unpack *unpack, struct archive_entry *entry, int fd, mode_t mode,
-		 const struct statx *seen)
+int unpack_set_metadata(struct unpack *unpack, struct archive_entry *entry, int fd, mode_t mode,
+			const struct statx *seen)
 {
 	char value[UNPACK_OVERRIDE_BYTES];
 	struct stat stat = { .st_uid = unpack->uid,
@@ -339,7 +339,7 @@ int unpack_dress(struct unpack *unpack, struct archive_entry *entry, int fd, mod
 					 fsetxattr(fd, UNPACK_OVERRIDE, value, (size_t)size, 0)));
 	}
 	mode = unpack_group(unpack, mode);
-	if (!r && ((stat.st_mode & ALLPERMS) != mode || unpack->dressed ||
+	if (!r && ((stat.st_mode & ALLPERMS) != mode || unpack->acl_set ||
 		   (!owned && mode & (S_ISUID | S_ISGID))))
 		r = unpack_check(unpack, "fchmod", RET_NERRNO(fchmod(fd, mode)));
 	return r;
@@ -361,11 +361,11 @@ struct timespec unpack_mtime(struct unpack *unpack, struct archive_entry *entry)
 				    "a time within a second of 1970: it may have been one before");
 		return negative > 0 ? (struct timespec){ -1, 1000000000 - mtime.tv_nsec } : mtime;
 	}
-	if (!unpack->asked) {
-		unpack->asked = true;
+	if (!unpack->backwards_known) {
+		unpack->backwards_known = true;
 		unpack->backwards = libarchive_counts_backwards(&unpack->lib);
 	}
-	/* libarchive gives -1.25 as -1 and .25: the kernel takes -2 and .75. */
+	/* libarchive returns -1.25 s as -1 s and .25 s; the kernel expects -2 s and .75 s. */
 	if (unpack->backwards) {
 		mtime.tv_sec--;
 		mtime.tv_nsec = 1000000000 - mtime.tv_nsec;
@@ -373,7 +373,7 @@ struct timespec unpack_mtime(struct unpack *unpack, struct archive_entry *entry)
 	return mtime;
 }
 
-int unpack_dress_made(struct unpack *unpack, struct archive_entry *entry, int fd)
+int unpack_set_special(struct unpack *unpack, struct archive_entry *entry, int fd)
 {
 	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, unpack_mtime(unpack, entry) };
 	mode_t mode = unpack_perm(unpack, unpack_mode(unpack, entry));
@@ -381,7 +381,9 @@ int unpack_dress_made(struct unpack *unpack, struct archive_entry *entry, int fd
 
 	if (fd < 0)
 		return fd;
-	r = unpack->lib.archive_entry_filetype(entry) == AE_IFLNK ? 0 : unpack_shed(unpack, fd);
+	r = unpack->lib.archive_entry_filetype(entry) == AE_IFLNK
+		    ? 0
+		    : unpack_remove_inherited(unpack, fd);
 	if (!r)
 		r = unpack_chown(unpack, fd, unpack->owner_uid, unpack->owner_gid);
 	if (!r)
