@@ -548,7 +548,7 @@ static bool reference_figure(void *context, unsigned index, struct bench_figure 
 
 	const struct bench_figure figures[] = {
 		{ "entries_walked", (double)reference->entries, false },
-		{ "changes_told", (double)reference->changes, false },
+		{ "changes_listed", (double)reference->changes, false },
 	};
 
 	if (index >= sizeof(figures) / sizeof(*figures))

@@ -43,7 +43,7 @@ enum method {
  */
 struct counters {
 	/* Counters that grow. */
-	uint64_t beats, commits, snapshots, snapshots_direct, syncs, ring_calls, lane_calls;
+	uint64_t groups, commits, snapshots, snapshots_direct, syncs, ring_calls, lane_calls;
 	/* Largest values. */
 	uint64_t group_max, requests_peak, fs_threads_peak, commit_threads_peak;
 };
@@ -444,7 +444,7 @@ static struct counters counters_read(struct varve_store *store)
 
 	varve_statistics(store, &all);
 	return (struct counters){
-		.beats = all.beats,
+		.groups = all.beats,
 		.commits = all.commits,
 		.snapshots = all.snapshots,
 		.snapshots_direct = all.snapshots_direct,
@@ -480,8 +480,8 @@ static bool adapter_figure(void *context, unsigned index, struct bench_figure *r
 		{ "dispatch_max_ns", (double)adapter->dispatch_max_ns, true },
 		{ "dispatch_cpu_max_ns", (double)adapter->dispatch_cpu_max_ns, true },
 		{ "dispatches", (double)adapter->dispatches, false },
-		{ "changes_told", (double)adapter->changes, false },
-		{ "beats", SINCE(beats), false },
+		{ "changes_listed", (double)adapter->changes, false },
+		{ "commit_groups", SINCE(groups), false },
 		{ "engine_commits", SINCE(commits), false },
 		{ "snapshots", SINCE(snapshots), false },
 		{ "snapshots_direct", SINCE(snapshots_direct), false },

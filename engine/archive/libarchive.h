@@ -127,7 +127,7 @@ int libarchive_load(struct libarchive *lib);
 
 /*
  * Does LIB, between libarchive_begin() and libarchive_end(), read the time -1.5 of a PAX header as
- * -1 and half a second behind it? False, too, where that cannot be found out.
+ * -1 s and 0.5 s, which is -0.5? False, too, where that cannot be found out.
  */
 bool libarchive_counts_backwards(struct libarchive *lib);
 

@@ -266,7 +266,7 @@
 #define COMMIT_FIRST_MIN 16
 
 /* Destroys run at one boundary between groups while creates wait, however short they are. */
-#define DESTROYS_PER_BEAT_MAX 128
+#define DESTROYS_PER_GROUP_MAX 128
 
 /* Destroys handed to a lane in one call when no create waits. */
 #define DESTROYS_PER_CALL_MAX 256

@@ -388,7 +388,7 @@ struct group_sizes {
  * each turn.
  */
 struct counters {
-	uint64_t beats, snapshots, snapshots_direct, syncs, group_max;
+	uint64_t groups, snapshots, snapshots_direct, syncs, group_max;
 	struct group_sizes group_sizes;
 	/* Operations that have begun and not ended. */
 	unsigned running[OPERATION_COUNT];

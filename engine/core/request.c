@@ -268,7 +268,7 @@ void requests_flush(struct core *core)
 		return;
 	now = now_ns();
 	pthread_mutex_lock(&core->counting);
-	all->beats = core->counters.beats;
+	all->beats = core->counters.groups;
 	all->snapshots = core->counters.snapshots;
 	all->snapshots_direct = core->counters.snapshots_direct;
 	all->syncs = core->counters.syncs;

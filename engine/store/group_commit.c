@@ -208,7 +208,7 @@ static void commit_begin(struct group_commit *commits)
 	commits->group = commits->made = 0;
 	commits->destroyed = 0;
 	commits->destroyed_ns = 0;
-	commits->core->counters.beats++;
+	commits->core->counters.groups++;
 	list_splice(&commits->carried, &commits->durable);
 	commits->open = list_empty(&commits->alone);
 	/* A group of one that no other joins. */
@@ -372,7 +372,7 @@ static unsigned commit_destroys_max(const struct group_commit *commits)
 		return DESTROYS_PER_CALL_MAX;
 	if (commits->destroyed_ns >= DESTROY_SLICE_NS)
 		return 0;
-	return DESTROYS_PER_BEAT_MAX - MIN(commits->destroyed, DESTROYS_PER_BEAT_MAX);
+	return DESTROYS_PER_GROUP_MAX - MIN(commits->destroyed, DESTROYS_PER_GROUP_MAX);
 }
 
 /* Hand what waits for the boundary to a lane thread. */

@@ -149,10 +149,10 @@ static void check_skipped(struct varve_skipped *skipped, const char *name, const
 }
 
 /*
- * What becomes the overflow id's is reported, by the twins too: of a chown, of a create from a
- * parent, of an apply and a diff.
+ * Entries whose owner becomes the overflow id are reported, also by the twins: of a chown, a create
+ * from a parent, an apply and a diff.
  */
-START_TEST(test_told)
+START_TEST(test_reported)
 {
 	static const char *const outside[] = { "dir/sub", "dir/sub/in", "", "link" };
 	char *home = test_home(), *base = test_layer(home, "base");
@@ -365,4 +365,4 @@ START_TEST(test_times)
 }
 END_TEST
 
-TEST_MAIN("owners", test_outside, test_told, test_force_mode, test_nobody, test_times)
+TEST_MAIN("owners", test_outside, test_reported, test_force_mode, test_nobody, test_times)

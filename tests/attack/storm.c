@@ -147,7 +147,7 @@ static void make_file(const char *path, const char *text)
 }
 
 /* Give PATH, of a guarded tree, MODE and all that an operation might change. */
-static void dress(const struct storm *storm, const char *path, mode_t mode)
+static void set_metadata(const struct storm *storm, const char *path, mode_t mode)
 {
 	const struct timespec times[2] = { { .tv_sec = 1000000 }, { .tv_sec = 1000000 } };
 	ck_assert_int_eq(lchown(path, storm->owner, storm->owner), 0);
@@ -169,20 +169,20 @@ static void make_guard(struct storm *storm, const char *root)
 	for (unsigned i = 0; i < 3; i++) {
 		char *file = test_path("%s/file-%u", i == 0 ? root : i == 1 ? directory : below, i);
 		make_file(file, "guarded");
-		dress(storm, file, 0640);
+		set_metadata(storm, file, 0640);
 	}
 	make_file(test_path("%s/setuid", root), "privileged");
-	dress(storm, test_path("%s/setuid", root), 04755);
+	set_metadata(storm, test_path("%s/setuid", root), 04755);
 	ck_assert_int_eq(mknod(null, S_IFCHR | 0600, makedev(1, 3)), 0);
-	dress(storm, null, 0600);
+	set_metadata(storm, null, 0600);
 	ck_assert_int_ge(inotify_add_watch(storm->inotify, null, IN_OPEN), 0);
 	ck_assert_int_eq(mkfifo(fifo, 0600), 0);
-	dress(storm, fifo, 0600);
+	set_metadata(storm, fifo, 0600);
 	ck_assert_int_eq(symlink("file-0", link), 0);
-	dress(storm, link, 0);
-	dress(storm, below, 0755);
-	dress(storm, directory, 0755);
-	dress(storm, root, 0755);
+	set_metadata(storm, link, 0);
+	set_metadata(storm, below, 0755);
+	set_metadata(storm, directory, 0755);
+	set_metadata(storm, root, 0755);
 }
 
 char *storm_changes(const struct storm *storm)

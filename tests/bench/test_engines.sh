@@ -52,8 +52,8 @@ for name in reference "$engine"; do
 	run_well --name=diff --rw=diff "--ioengine=$name" "${common[@]}" --live=1 --edits=3 --number_ios=2
 	expect out '^  diff: IOPS=.* 2 layers'
 	run_well --name=changes --rw=changes "--ioengine=$name" "${common[@]}" --filesize=4k --live=1 --edits=10 --number_ios=1
-	told="$(sed -n 's/.*changes_told=\([0-9]*\).*/\1/p' "$scratch/out")"
-	((told >= 5 && told <= 11)) || fail "$name told $told changes of ten edits"
+	listed="$(sed -n 's/.*changes_listed=\([0-9]*\).*/\1/p' "$scratch/out")"
+	((listed >= 5 && listed <= 11)) || fail "$name listed $listed changes of ten edits"
 done
 
 # Archives: a layer from one, all of a layer as one, by the library and by tar. And what else the library can be asked.

@@ -52,8 +52,8 @@ struct list_of {
 };
 
 /* Give everything an owner that follows from its inode, some special bits and capabilities. */
-static void dress(void *data, int parent, const char *name, const char *path,
-		  const struct stat *stat)
+static void set_metadata(void *data, int parent, const char *name, const char *path,
+			 const struct stat *stat)
 {
 	uint32_t uid = (uint32_t)(stat->st_ino * 7 % 1200),
 		 gid = (uint32_t)(stat->st_ino * 3 % 900);
@@ -125,7 +125,7 @@ START_TEST(test_shift)
 		test_create(store, id, NULL);
 		random_tree_make(path, 40 + i, 400);
 		random_tree_writable(path);
-		random_tree_each(path, dress, NULL);
+		random_tree_each(path, set_metadata, NULL);
 		struct list_of before = list_tree(path);
 		workers_set_slow(store, slow[i]);
 		workers_set_xattr_method(store, i < 2 ? xattr_probe() : XATTR_CWD);

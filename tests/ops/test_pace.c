@@ -142,8 +142,8 @@ END_TEST
 
 START_TEST(test_short_destroys)
 {
-	/* However short destroys are, a create waits for no more than DESTROYS_PER_BEAT_MAX. */
-	enum { MANY = DESTROYS_PER_CALL_MAX + 2 * DESTROYS_PER_BEAT_MAX };
+	/* However short destroys are, a create waits for no more than DESTROYS_PER_GROUP_MAX. */
+	enum { MANY = DESTROYS_PER_CALL_MAX + 2 * DESTROYS_PER_GROUP_MAX };
 	const char **ids;
 	struct varve_store *store = open_with(test_home(), MANY, &ids);
 	struct test_record removal = { 0 }, create = { 0 };
@@ -154,7 +154,7 @@ START_TEST(test_short_destroys)
 	test_error(varve_noop_wait(store, NULL), 0);
 	sem_post(&kernel.go);
 	test_error(test_await(store, &create), 0);
-	ck_assert_uint_le(before_create, DESTROYS_PER_CALL_MAX + DESTROYS_PER_BEAT_MAX);
+	ck_assert_uint_le(before_create, DESTROYS_PER_CALL_MAX + DESTROYS_PER_GROUP_MAX);
 	test_error(test_await(store, &removal), 0);
 	ck_assert_uint_eq(kernel.destroyed, MANY);
 	kernel.held_ns = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the reactor is told while the operation that it concerns is on its way from one wait to the
- * next, or from one list to another, is neither lost nor done twice.
+ * A cancel, an answer or a notice that reaches the reactor while the operation it concerns changes
+ * from one wait to the next, or from one list to another, is neither lost nor acted on twice.
  */
 #include "test.h"
 
@@ -205,4 +205,5 @@ START_TEST(test_destroyed_while_swept)
 }
 END_TEST
 
-TEST_MAIN_UNIT("told", test_next_ends, test_cancelled_is_not_parked, test_destroyed_while_swept)
+TEST_MAIN_UNIT("reactor_races", test_next_ends, test_cancelled_is_not_parked,
+	       test_destroyed_while_swept)
