@@ -610,11 +610,11 @@
 #define INODE_PAGES_MAX 4096
 
 /*
- * Inode numbers that are searched for an attribute at once (some 4 ms), after so many questions
- * about them; spans that are remembered (32 KiB): a million inodes and more.
+ * Inode numbers that are searched for an attribute at once (some 4 ms), after so many lookups in
+ * this span; spans that are remembered (32 KiB): a million inodes and more.
  */
 #define XATTR_SEARCH_SPAN 4096
-#define XATTR_SEARCH_ASKS 16
+#define XATTR_SEARCH_LOOKUPS 16
 #define XATTR_SEARCH_SPANS 1024
 
 /*

@@ -49,7 +49,7 @@ struct copy {
 	uint32_t device_major, device_minor;
 };
 
-/* Return RESULT, and note CALL as what failed if it is an error. */
+/* Return RESULT; if it is an error, record CALL as the failed call. */
 static int copy_check(struct copy *copy, const char *call, int result)
 {
 	if (result < 0)
@@ -121,9 +121,9 @@ static int copy_flags(int from, int to)
 }
 
 /*
- * Give TO owner, mode, flags, attributes and times of the original, whose stat is STAT. The original
- * is open as FROM; or FROM is negative, TO is an O_PATH descriptor, and the original is NAME in the
- * current directory, neither a regular file nor a directory.
+ * Give TO owner, mode, flags, attributes and times of the original, whose stat is STAT. The
+ * original is open as FROM; or FROM is negative, TO is an O_PATH descriptor, and the original is
+ * NAME in the current directory, neither a regular file nor a directory.
  */
 static int copy_metadata(struct copy *copy, const char *name, int from, int to,
 			 const struct statx *stat)

@@ -7,9 +7,9 @@
  *
  * The tree is hostile: entries that are exchanged during the copy may give a copy that mixes two
  * states (the content of one file with the setuid bit of another). So the copy stays inaccessible
- * until copy_unchanged() has looked at the whole tree a second time: every change shows in a time
- * of change, which only the kernel sets, by a clock that is watched. A change that is seen ends the
- * copy early, so that names that are made all the time do not keep it from ending.
+ * until copy_unchanged() has looked at the whole tree a second time: every change of an inode
+ * changes its ctime, which only the kernel sets, by a clock that is watched. A change that is seen
+ * ends the copy early, so that names that are made all the time cannot make the copy endless.
  */
 #ifndef VARVE_WALK_COPY_H
 #define VARVE_WALK_COPY_H
@@ -31,14 +31,14 @@ struct copy_job {
 	/* Counts entries. */
 	struct progress *progress;
 	/*
-	 * When copy_run() began, by the clock of the times of change; a descriptor that shows when
-	 * that clock is set.
+	 * When copy_run() began, by the clock of ctime; a descriptor that shows when that clock is
+	 * set.
 	 */
 	struct timespec began;
 	int clock_fd;
 	/*
-	 * Set on a failure: the call, a detail for a person (NULL: none), and the path below the
-	 * tree.
+	 * Set on a failure: the call, the detail of the failure (NULL: none), and the path below
+	 * the tree.
 	 */
 	const char *call, *detail;
 	char path[VARVE_FAILURE_PATH_SIZE];

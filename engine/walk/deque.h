@@ -11,7 +11,7 @@
 #include "engine/base/list.h"
 
 struct stack {
-	/* The stack, the next one last; their number. */
+	/* The links, of which the last one is taken next; their number. */
 	struct list links;
 	unsigned count;
 	/* Threads that use it. */
@@ -22,10 +22,10 @@ struct deque {
 	struct stack all[WALK_STACKS];
 };
 
-/* Prepare STACKS, empty. */
+/* Prepare DEQUE, with empty stacks. */
 void deque_init(struct deque *deque);
 
-/* The stack that the fewest threads have, of these the longest; until deque_leave(). */
+/* Get a stack until deque_leave(): the longest of those that the fewest threads use. */
 struct stack *deque_join(struct deque *deque);
 
 /* A thread leaves STACK, whose content stays for the others. */
@@ -34,7 +34,7 @@ void deque_leave(struct stack *stack);
 /* Put LINK on STACK. */
 void stack_push(struct stack *stack, struct list *link);
 
-/* Take the last one from STACK, one of STACKS; NULL when all are empty. */
+/* Take the last one from STACK of DEQUE, or steal; NULL when all stacks are empty. */
 struct list *deque_pop(struct deque *deque, struct stack *stack);
 
 #endif

@@ -7,7 +7,7 @@
 /* Slots of the first table. */
 #define INODE_SET_SLOTS_FIRST 64
 
-/* INODES_PER_PAGE inodes of one subvolume. */
+/* INODE_SET_PER_PAGE inodes of one subvolume. */
 struct inode_set_page {
 	uint64_t subvolume, number;
 	_Atomic uint64_t bits[INODE_SET_PER_PAGE / 64];
@@ -77,7 +77,7 @@ static int inode_set_page(struct inode_set *inodes, uint64_t subvolume, uint64_t
 	return 0;
 }
 
-/* The page of NUMBER if it was used of late, else NULL. */
+/* The page of NUMBER if it was used recently, else NULL. */
 static struct inode_set_page *inode_set_recent(struct inode_set *inodes, uint64_t subvolume,
 					       uint64_t number)
 {

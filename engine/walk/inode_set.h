@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A set of inodes, (subvolume, inode number), for hard links: each inode is handled once. It
- * consists of bitmaps, because btrfs assigns inode numbers in sequence: a million hard links take
- * some hundred KiB. Recently used pages are found, and their bits set, without a lock.
+ * A set of inodes, (subvolume, inode number), so that an inode with several names is handled once.
+ * The set consists of bitmaps, because btrfs assigns inode numbers in sequence: a million hard
+ * links take some hundred KiB. Recently used pages are found, and their bits set, without a lock.
  */
 #ifndef VARVE_WALK_INODE_SET_H
 #define VARVE_WALK_INODE_SET_H
@@ -20,13 +20,13 @@ struct inode_set_page;
 struct inode_set {
 	/* Guards the rest. */
 	pthread_mutex_t lock;
-	/* Hash table of pages: slots (a power of two), those in use. */
+	/* A hash table of pages: its slots (a power of two), the number in use. */
 	struct inode_set_page **pages;
 	unsigned slots, count;
 	struct fault *fault;
 	/*
-	 * Recently used pages, by the last digits of their number; a page stays until the set is
-	 * freed.
+	 * Recently used pages, by their number modulo INODE_SET_RECENT; a page stays until the set
+	 * is freed.
 	 */
 	struct inode_set_page *_Atomic recent[INODE_SET_RECENT];
 };

@@ -76,7 +76,7 @@ bool label_refused(const char *path)
 	return label_is_home(path, getenv("HOME")) || (found && label_is_home(path, found->pw_dir));
 }
 
-/* What is looked for in the trees. */
+/* The attribute that the trees are searched for. */
 static const char *const label_attributes[] = { XATTR_LABEL, NULL };
 
 /* Is OLD, of SIZE bytes (negative: there is none), the label? */
@@ -85,7 +85,7 @@ static bool label_same(const struct label *label, const char *old, ssize_t size)
 	return size == (ssize_t)label->size && !memcmp(old, label->text, label->size);
 }
 
-/* Has FD the label? */
+/* Does FD have the label? */
 static bool label_has(const struct label *label, int fd)
 {
 	char old[LABEL_BYTES];
@@ -93,31 +93,31 @@ static bool label_has(const struct label *label, int fd)
 	return label_same(label, old, fgetxattr(fd, XATTR_LABEL, old, sizeof(old)));
 }
 
-/*
- * Has INODE of SUBVOLUME the label, or has it to be asked? Where the root has not, none is asked.
- */
-static enum xattr_search_answer label_ask(struct label *label, uint64_t subvolume, uint64_t inode)
+/* Does INODE of SUBVOLUME have the label? Where the root does not have it: no, without a search. */
+static enum xattr_search_answer label_lookup(struct label *label, uint64_t subvolume,
+					     uint64_t inode)
 {
-	return label->fast ? xattr_search_ask(&label->labelled, subvolume, inode) : XATTR_SEARCH_NO;
+	return label->fast ? xattr_search_lookup(&label->labelled, subvolume, inode)
+			   : XATTR_SEARCH_NO;
 }
 
 /*
- * Label what is no directory, unless it has the label. All in a layer gets the same one, so
- * whatever entry of it a name leads to meanwhile may have it; where the name may lead out of the
- * layer, to what is mounted there, the entry is open.
+ * Label an entry that is no directory, unless it has the label. All entries of a layer get the same
+ * label, so it does no harm if the name leads to another entry of the layer by now. Where a name
+ * may lead out of the layer, to a mount, the entry is open (walk->hold).
  */
 static int label_visit(struct walk *walk, struct walk_entry *entry)
 {
 	struct label *label = walk->data;
-	enum xattr_search_answer answer = label_ask(label, entry->dir->subvolume,
-						    entry->stat ? entry->stat->stx_ino
-								: entry->inode);
+	enum xattr_search_answer answer = label_lookup(label, entry->dir->subvolume,
+						       entry->stat ? entry->stat->stx_ino
+								   : entry->inode);
 	char old[LABEL_BYTES];
 	ssize_t size = -ENODATA;
 
 	if (answer == XATTR_SEARCH_YES)
 		return 0;
-	if (answer == XATTR_SEARCH_ASK)
+	if (answer == XATTR_SEARCH_UNKNOWN)
 		size = entry->fd < 0 ? xattr_get(entry->xattr_dir, entry->name, XATTR_LABEL, old,
 						 sizeof(old))
 				     : opath_getxattr(entry->fd, XATTR_LABEL, old, sizeof(old));
@@ -131,9 +131,9 @@ static int label_visit(struct walk *walk, struct walk_entry *entry)
 /* Label FD, which is DIR, unless it has the label. */
 static int label_dir(struct label *label, const struct walk_dir *dir, int fd)
 {
-	enum xattr_search_answer answer = label_ask(label, dir->subvolume, dir->inode);
+	enum xattr_search_answer answer = label_lookup(label, dir->subvolume, dir->inode);
 
-	if (answer == XATTR_SEARCH_YES || (answer == XATTR_SEARCH_ASK && label_has(label, fd)))
+	if (answer == XATTR_SEARCH_YES || (answer == XATTR_SEARCH_UNKNOWN && label_has(label, fd)))
 		return 0;
 	return RET_NERRNO(fsetxattr(fd, XATTR_LABEL, label->text, label->size, 0));
 }

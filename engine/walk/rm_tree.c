@@ -36,9 +36,9 @@ static bool rm_tree_chattr_entry(struct walk *walk, struct walk_dir *dir, const 
 }
 
 /*
- * Take DIR, of which STAT is, from its owner before it is read: the owner may fill it as fast as it
- * is emptied. A process that has it open needs permission for each name, too. Where that is
- * refused, the owner has to remove it.
+ * Make the caller the owner of DIR, whose stat is STAT, before it is read: the old owner could fill
+ * it as fast as it is emptied. A process that has DIR open needs permission for each new name, too.
+ * Where the caller may not change the owner, nothing is changed.
  */
 static void rm_tree_seal(const struct walk_dir *dir, const struct statx *stat)
 {
@@ -73,7 +73,7 @@ static int rm_tree_enter(struct walk *walk, struct walk_dir *dir, const struct s
 		fchmod(dir->fd, (stat->stx_mode | RM_TREE_MODE) & 07777);
 	if (rm_tree->seal)
 		rm_tree_seal(dir, stat);
-	/* A plain directory may be asked, too, on a file system that is not btrfs. */
+	/* The ioctl fails with these on a file system that is not btrfs. */
 	return r == -ENOTTY || r == -EINVAL || r == -ENOTSUP ? 0 : r;
 }
 
@@ -104,7 +104,7 @@ static int rm_tree_leave(struct walk *walk, struct walk_dir *dir)
 }
 
 /* Give the owner access to the directory NAME in PARENT_FD. */
-static int rm_tree_unlock(struct walk *walk, int parent_fd, const char *name)
+static int rm_tree_grant_access(struct walk *walk, int parent_fd, const char *name)
 {
 	struct statx stat;
 	_cleanup_close_ int fd = opath_open(parent_fd, name, &stat);
@@ -122,7 +122,7 @@ static const struct walk_class rm_tree_class = {
 	.enter = rm_tree_enter,
 	.visit = rm_tree_visit,
 	.leave = rm_tree_leave,
-	.unlock = rm_tree_unlock,
+	.grant_access = rm_tree_grant_access,
 };
 
 int rm_tree_init(struct rm_tree *rm_tree, struct varve_store *store, int root_fd, int dir_fd,
@@ -137,9 +137,9 @@ int rm_tree_init(struct rm_tree *rm_tree, struct varve_store *store, int root_fd
 	rm_tree->walk.mounts = false;
 	rm_tree->walk.job.width_max = RM_TREE_THREADS_MAX;
 	/*
-	 * Deleting the first item of a leaf holds the locks above, because the key there changes;
-	 * so threads that go on in the order in which all was made hold each other up (0.85 of one
-	 * thread), and backwards do not (1.25).
+	 * To delete the first item of a leaf, btrfs keeps the locks of the nodes above, whose key
+	 * changes. So threads that remove files in the order of their creation block each other
+	 * (0.85 of the rate of one thread); in the reverse order they do not (1.25).
 	 */
 	rm_tree->walk.last_first = store->settings.io.threads_max[LANE_FS] > 1;
 	rm_tree->dir_fd = dir_fd;
@@ -181,7 +181,7 @@ int rm_tree_remove(struct varve_store *store, int dir_fd, const char *name, int 
 						 : beneath_open(dir_fd, name, RM_TREE_OPEN_FLAGS);
 		int r;
 
-		if (fd == -EACCES && root_fd < 0 && !rm_tree_unlock(NULL, dir_fd, name))
+		if (fd == -EACCES && root_fd < 0 && !rm_tree_grant_access(NULL, dir_fd, name))
 			fd = beneath_open(dir_fd, name, RM_TREE_OPEN_FLAGS);
 		snprintf(failed, VARVE_FAILURE_PATH_SIZE, "%s", name);
 		r = rm_tree_once(store, dir_fd, name, fd, cancelled, failed, ret_detail);

@@ -16,9 +16,9 @@ struct rm_tree {
 	const char *name;
 	/* Flags (btrfs/chattr.h) of an entry that could not be cleared. */
 	_Atomic unsigned flags;
-	/* Take directories from their owner, which may fill them again. */
+	/* Make the caller the owner of each directory first, so that no other fills it again. */
 	bool seal;
-	/* The root is removed: it was done when it was cancelled. */
+	/* The root is removed: a cancel came too late. */
 	bool removed;
 };
 

@@ -9,9 +9,9 @@
  * by name, which is cheaper; there only files with such bits are held.
  *
  * Each inode is shifted once: (subvolume, number), as btrfs gives no number twice while it is
- * mounted. Names that are exchanged or moved while directories are read hide some from a walk, and
- * files are made behind it; so after the walk of a published layer the trees are searched for
- * inodes that it has not seen, which are opened by their number, until there are none.
+ * mounted. A walk misses files that are renamed while directories are read, and files that are made
+ * in directories it has read. So after the walk of a published layer the trees are searched for
+ * inodes that the walk has not seen, which are opened by their numbers, until there are none.
  */
 #include "engine/walk/shift.h"
 #include "engine/base/id_map.h"
@@ -29,7 +29,8 @@
 #include <string.h>
 
 /*
- * Bytes of the names of an inode's attributes; where there are more, they are asked for one by one.
+ * Bytes of the names of an inode's attributes; where there are more, each attribute is read by
+ * name.
  */
 #define SHIFT_LIST_BYTES 512
 
@@ -130,8 +131,8 @@ static const char *const shift_attributes[] = { XATTR_CAPABILITY, ACL_ACCESS, AC
 static bool shift_may_hold(struct shift *shift, uint64_t subvolume, const struct statx *stat)
 {
 	return !S_ISLNK(stat->stx_mode) && (!xattr_search_settled(&shift->xattr_search, stat) ||
-					    xattr_search_ask(&shift->xattr_search, subvolume,
-							     stat->stx_ino) != XATTR_SEARCH_NO);
+					    xattr_search_lookup(&shift->xattr_search, subvolume,
+								stat->stx_ino) != XATTR_SEARCH_NO);
 }
 
 /* How the ids in an access control list are mapped. */
@@ -270,7 +271,7 @@ static void shift_report(struct shift *shift, const char *path)
 		       path, IDRANGE_OVERFLOWED);
 }
 
-/* Report that of NAME (NULL: itself) in DIR. */
+/* The same for NAME (NULL: itself) in DIR. */
 static void shift_report_entry(struct shift *shift, const struct walk_dir *dir, const char *name)
 {
 	char path[VARVE_FAILURE_PATH_SIZE];
@@ -279,7 +280,7 @@ static void shift_report_entry(struct shift *shift, const struct walk_dir *dir, 
 	shift_report(shift, path);
 }
 
-/* Shift what is no directory. */
+/* Shift an entry that is no directory. */
 static int shift_visit(struct walk *walk, struct walk_entry *entry)
 {
 	struct shift *shift = walk->data;
@@ -303,7 +304,7 @@ static bool shift_wanted(struct walk *walk, uint64_t subvolume, uint64_t inode)
 	return !inode_set_has(&shift->seen, subvolume, inode);
 }
 
-/* Shift a directory; its bits stay. */
+/* Shift a directory; a chown does not clear its mode bits. */
 static int shift_enter(struct walk *walk, struct walk_dir *dir, const struct statx *stat)
 {
 	struct shift *shift = walk->data;

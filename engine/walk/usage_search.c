@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The numbers are those of a walk, because the same things are counted: an inode with no link left
- * is in no directory; the space of a file is its bytes in whole sectors, as stat() has it; a
- * directory in the place of a subvolume that a snapshot's source contains has inode 2, which is in
- * no tree: it is known by an entry that leads to a subvolume without a reference back, and counted
- * once for each subvolume, as its number is.
+ * The numbers are those of a walk, because the same things are counted:
  *
- * Inode items are written with the transaction, and sizes with the data: for the numbers of this
- * moment flush the file system first.
+ * - An inode without a link is in no directory, and does not count.
+ * - The space of a file is its bytes in whole sectors, as stat() has it.
+ * - A directory in the place of a subvolume that the snapshot's source contains has inode 2, which
+ *   is in no tree. The search recognises it by an entry that leads to a subvolume without a
+ *   reference back. A walk counts that inode once for each subvolume, and so does the search.
+ *
+ * The kernel writes inode items with the transaction, and sizes with the data: to count recent
+ * writes, flush the file system first.
  */
 #include "engine/walk/usage_search.h"
 #include "engine/btrfs/fs.h"
@@ -47,7 +49,7 @@ static void usage_search_inode(const struct usage_search *usage_search, const st
 }
 
 /* Pass the inode of SEARCH's current item to inode(). */
-static int usage_search_hand(struct usage_search *usage_search, uint64_t subvolume,
+static int usage_search_pass(struct usage_search *usage_search, uint64_t subvolume,
 			     const struct search *search)
 {
 	struct btrfs_inode_item item;
@@ -114,7 +116,7 @@ static int64_t usage_search_count(struct usage_search *usage_search, struct slic
 		items++;
 		r = 0;
 		if (usage_search->inode)
-			r = usage_search_hand(usage_search, span->subvolume, &search);
+			r = usage_search_pass(usage_search, span->subvolume, &search);
 		else if (search.header.type == BTRFS_INODE_ITEM_KEY)
 			usage_search_inode(usage_search, &search, &sums);
 		else if (search.header.type == BTRFS_DIR_INDEX_KEY)
@@ -161,7 +163,7 @@ static bool usage_search_take(struct usage_search *usage_search, struct usage_se
 	return any;
 }
 
-/* A span of so many ITEMS took TOOK_NS: choose how large the next ones are. */
+/* A span with ITEMS took TOOK_NS: choose the size of the next spans. */
 static void usage_search_adapt(struct usage_search *usage_search, int64_t items, uint64_t took_ns)
 {
 	bool slow = took_ns * SEARCH_SLOW_PART >=

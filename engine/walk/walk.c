@@ -96,7 +96,7 @@ struct walk_reading {
 	bool slow;
 };
 
-/* Note that a mount covers NAME in DIR (NULL: DIR itself), so that it cannot be reached. */
+/* A mount covers NAME in DIR (NULL: DIR itself): report it, or leave it out. */
 static void walk_mounted(struct walk *walk, const struct walk_dir *dir, const char *name)
 {
 	atomic_store(&walk->left_out, true);
@@ -279,7 +279,7 @@ static bool walk_probe(struct walk_reading *reading)
 	return now >= reading->slice->until_ns || job_over(&reading->walk->job);
 }
 
-/* Note the subdirectory NAME. */
+/* Add the subdirectory NAME to the children. */
 static void walk_child(struct walk_reading *reading, const char *name)
 {
 	struct walk *walk = reading->walk;
@@ -445,7 +445,7 @@ static int walk_look(struct walk_dir *dir, int fd, struct statx *ret_stat)
 }
 
 /*
- * Enter DIR, which FD is open on, by the class. FD is taken over unless DIR is the root. 0, or
+ * Call the class for DIR, whose descriptor is FD. DIR owns FD then, unless DIR is the root. 0, or
  * -errno to leave DIR out.
  */
 static int walk_enter(struct walk *walk, struct walk_dir *dir, int fd)
@@ -527,7 +527,7 @@ static bool walk_directory(struct walk *walk, struct slice *slice, struct stack 
 		return true;
 	}
 	result = walk_read(&reading, &batch);
-	/* On the stack another thread may take the directory, and free it. */
+	/* Once the directory is on the stack, another thread may take it, and free it. */
 	if (result == WALK_ASIDE)
 		walk_put(walk, dir);
 	walk_push(&reading, result == WALK_ASIDE);
@@ -596,7 +596,7 @@ static int walk_slice(struct job *job, struct slice *slice)
 	return 0;
 }
 
-/* Tell how many threads would find a directory. */
+/* The number of threads that would find work. */
 static unsigned walk_wanted(struct job *job)
 {
 	const struct walk *walk = container_of(job, struct walk, job);

@@ -65,7 +65,7 @@ struct walk_class {
 	/* The system call that visit() and leave() make, for the error record. */
 	const char *call;
 	/*
-	 * How many times longer than a look at an entry visit() takes when nothing is slow. 0: 1.
+	 * How many times longer visit() takes than a statx of a cached entry. 0: 1.
 	 */
 	unsigned slow_factor;
 	/* visit() needs entry->stat. */
@@ -75,12 +75,12 @@ struct walk_class {
 	 * directory, to be visited? NULL: each is.
 	 */
 	bool (*wanted)(struct walk *walk, uint64_t subvolume, uint64_t inode);
-	/* What is beneath a mount may be left out: no failure, but walk->left_out. */
+	/* Content beneath a mount may be left out: that sets walk->left_out, and is no failure. */
 	bool leaves_mounts;
-	/* Slow entries are unlinked by the ring, not looked at. */
+	/* The ring unlinks slow entries, instead of a statx. */
 	bool unlink;
 	/*
-	 * A directory is open (dir->fd) and has not been read: 0, or -errno to keep out of it.
+	 * A directory is open (dir->fd) and has not been read: 0, or -errno not to read it.
 	 * NULL: 0.
 	 */
 	int (*enter)(struct walk *walk, struct walk_dir *dir, const struct statx *stat);
@@ -96,10 +96,10 @@ struct walk_class {
 	/* leave() wants the root only. */
 	bool leave_root;
 	/*
-	 * Give access to a directory that cannot be opened (-EACCES): 0, or -errno. NULL: there is
-	 * no way to.
+	 * Give the caller access to a directory that cannot be opened (-EACCES): 0, or -errno.
+	 * NULL: the class cannot.
 	 */
-	int (*unlock)(struct walk *walk, int parent_fd, const char *name);
+	int (*grant_access)(struct walk *walk, int parent_fd, const char *name);
 	/* The walk is freed: free what the class has. NULL: nothing. */
 	void (*release)(struct walk *walk);
 };
@@ -108,7 +108,7 @@ struct walk {
 	/* Its counters: entries seen, directories included; the others as the class counts. */
 	struct job job;
 	const struct walk_class *class;
-	/* The class's own. */
+	/* Data of the class. */
 	void *data;
 	/* The layer's root directory; owned by the caller. */
 	int root_fd;
@@ -136,9 +136,9 @@ struct walk {
 	pthread_mutex_t lock;
 	/* Directories to be read. */
 	struct deque deque;
-	/* How many there are, with batches that are done. */
+	/* The number of these directories, and of batches whose calls are done. */
 	_Atomic unsigned pending;
-	/* Batches that the ring is done with; those it has or will have. */
+	/* Batches whose calls are done; the number of batches that the ring has or will have. */
 	struct list ready;
 	_Atomic unsigned batches;
 	/* Open directories without a user, longest unused first; all open ones. */
@@ -152,8 +152,7 @@ struct walk {
 	/* Closed where descriptors are missing. */
 	struct spares spares;
 	/*
-	 * Threads in the walk; whether descriptors were missing for them, so that one continues
-	 * alone.
+	 * Threads in the walk; did descriptors run short for them, so that one continues alone?
 	 */
 	_Atomic unsigned threads;
 	_Atomic bool crowded;

@@ -179,7 +179,8 @@ int walk_openat(struct walk *walk, int parent_fd, const char *name)
 	do
 		r = call_run(&call);
 	while ((r == -EAGAIN && !job_over(&walk->job)) || walk_shed(walk, r));
-	if (r == -EACCES && walk->class->unlock && !walk->class->unlock(walk, parent_fd, name))
+	if (r == -EACCES && walk->class->grant_access &&
+	    !walk->class->grant_access(walk, parent_fd, name))
 		r = call_run(&call);
 	return r;
 }

@@ -22,21 +22,21 @@
 
 struct workers {
 	struct varve_store *store;
-	/* Posted by a thread that has work for others; whether it is under way. */
+	/* Posted by a thread that has work for others; is it posted and not received yet? */
 	struct inbox_node more;
-	_Atomic bool asked;
+	_Atomic bool more_posted;
 	/* Jobs that have been started, the one that waited longest first; slices under way. */
 	struct list jobs;
 	unsigned running;
 	/* Operations that were admitted; those that wait for that. */
 	unsigned admitted;
 	struct list waiting;
-	/* The operation admitted last is alone, and has hardly a descriptor. */
+	/* The operation admitted last runs alone, because descriptors are short. */
 	_Atomic bool tight;
-	/* Slices, and those that are free. */
+	/* All slices, and the free ones. */
 	struct slice slices[WALK_WIDTH_MAX], *free[WALK_WIDTH_MAX];
 	unsigned free_count;
-	/* CPUs; how many slices may run now; what the last ones took. */
+	/* CPUs; how many slices may run now; sums over the last slices. */
 	unsigned cpus, width;
 	uint64_t wall_ns, cpu_ns, sleeps;
 	/* See workers_set_slow(), workers_set_slice(). */
@@ -105,8 +105,8 @@ static void workers_withdraw(struct op *op)
 	fds_idle(op, false);
 }
 
-/* Admit OP if descriptors allow one more walk. A single one is always admitted. */
-static bool workers_let_in(struct workers *workers, struct op *op)
+/* Admit OP if there are descriptors for one more walk. A single walk is always admitted. */
+static bool workers_try_admit(struct workers *workers, struct op *op)
 {
 	unsigned fds = workers->store->settings.walk_fds_max + FDS_RESERVE;
 
@@ -127,7 +127,7 @@ int workers_admit(struct op *op)
 {
 	struct workers *workers = op_store(op)->workers;
 
-	if (list_empty(&workers->waiting) && workers_let_in(workers, op))
+	if (list_empty(&workers->waiting) && workers_try_admit(workers, op))
 		return (int)op->state + 1;
 	op->withdraw = workers_withdraw;
 	fds_idle(op, true);
@@ -146,7 +146,7 @@ int workers_leave(struct op *op)
 	workers->admitted--;
 	fds_shrink(op);
 	while (!list_empty(&workers->waiting) &&
-	       workers_let_in(workers, list_entry(workers->waiting.next, struct op, link))) {
+	       workers_try_admit(workers, list_entry(workers->waiting.next, struct op, link))) {
 		link = list_pop(&workers->waiting);
 		fds_idle(list_entry(link, struct op, link), false);
 		list_append(&next, link);
@@ -328,7 +328,7 @@ static void workers_more(struct inbox_node *node)
 {
 	struct workers *workers = container_of(node, struct workers, more);
 
-	atomic_store(&workers->asked, false);
+	atomic_store(&workers->more_posted, false);
 	workers_turn(workers);
 }
 
@@ -337,7 +337,7 @@ void job_more(struct job *job)
 	struct workers *workers = job->store->workers;
 
 	/* A job that runs here has no other threads. */
-	if (!job->started || atomic_exchange(&workers->asked, true))
+	if (!job->started || atomic_exchange(&workers->more_posted, true))
 		return;
 	workers->more.receive = workers_more;
 	io_post(&job->store->core.io, &workers->more);

@@ -14,7 +14,7 @@ static int64_t xattr_search_clock(clockid_t clock)
 	return now.tv_sec * 1000000000ll + now.tv_nsec;
 }
 
-/* How far the clock that files get their times from is ahead of the monotonic one. */
+/* How far the clock of the times of files is ahead of the monotonic one. */
 static int64_t xattr_search_ahead(void)
 {
 	return xattr_search_clock(CLOCK_REALTIME_COARSE) -
@@ -61,7 +61,7 @@ static bool xattr_search_item(const struct xattr_search *xattr_search, const str
 	return false;
 }
 
-/* Note the holders among the inodes from FIRST on. 0 or -errno. */
+/* Add the inodes of the span from FIRST on that have an attribute to the set. 0 or -errno. */
 static int xattr_search_search(struct xattr_search *xattr_search, uint64_t subvolume,
 			       uint64_t first)
 {
@@ -82,25 +82,25 @@ static int xattr_search_search(struct xattr_search *xattr_search, uint64_t subvo
 	return r;
 }
 
-/* Count a question about KEY in SPAN; true when the caller is to search it. */
+/* Count a lookup of KEY in SPAN; true when the caller is to search it. */
 static bool xattr_search_count(struct xattr_search *xattr_search, struct xattr_search_span *span,
 			       uint64_t key)
 {
 	bool search;
 
 	pthread_mutex_lock(&xattr_search->lock);
-	if (!span->busy && span->asked != key) {
-		span->asked = key;
-		span->asks = 0;
+	if (!span->busy && span->key != key) {
+		span->key = key;
+		span->lookups = 0;
 	}
-	search = !span->busy && ++span->asks == XATTR_SEARCH_ASKS;
+	search = !span->busy && ++span->lookups == XATTR_SEARCH_LOOKUPS;
 	span->busy |= search;
 	pthread_mutex_unlock(&xattr_search->lock);
 	return search;
 }
 
-enum xattr_search_answer xattr_search_ask(struct xattr_search *xattr_search, uint64_t subvolume,
-					  uint64_t inode)
+enum xattr_search_answer xattr_search_lookup(struct xattr_search *xattr_search, uint64_t subvolume,
+					     uint64_t inode)
 {
 	uint64_t number = inode / XATTR_SEARCH_SPAN, key = subvolume << 32 | number;
 	struct xattr_search_span *span =
@@ -108,20 +108,18 @@ enum xattr_search_answer xattr_search_ask(struct xattr_search *xattr_search, uin
 	int r;
 
 	if (xattr_search->fd < 0 || subvolume > UINT32_MAX || number > UINT32_MAX)
-		return XATTR_SEARCH_ASK;
+		return XATTR_SEARCH_UNKNOWN;
 	if (atomic_load_explicit(&span->searched, memory_order_acquire) != key) {
-		/*
-		 * What the caller knows of this one is older than the search, which takes its time.
-		 */
+		/* Also after a search: the caller's stat of the inode is older. */
 		if (!xattr_search_count(xattr_search, span, key))
-			return XATTR_SEARCH_ASK;
+			return XATTR_SEARCH_UNKNOWN;
 		r = xattr_search_search(xattr_search, subvolume, number * XATTR_SEARCH_SPAN);
 		pthread_mutex_lock(&xattr_search->lock);
 		span->busy = false;
 		if (!r)
 			atomic_store_explicit(&span->searched, key, memory_order_release);
 		pthread_mutex_unlock(&xattr_search->lock);
-		return XATTR_SEARCH_ASK;
+		return XATTR_SEARCH_UNKNOWN;
 	}
 	return inode_set_has(&xattr_search->found, subvolume, inode) ? XATTR_SEARCH_YES
 								     : XATTR_SEARCH_NO;

@@ -3,15 +3,15 @@
  * Finds the inodes that have one of some extended attributes by a search of the trees, instead of a
  * call for each file: a call costs 2 us, a search half of that for each inode of its span.
  *
- * The inode numbers are cut into spans of XATTR_SEARCH_SPAN. The XATTR_SEARCH_ASKS-th question
- * about a span searches it; until then, and during the search, the answer is "ask the file". So a
- * small tree is never searched, and memory is bounded: a table of spans, in which a new span
- * replaces an old one, and bitmaps of the inodes found.
+ * The inode numbers are cut into spans of XATTR_SEARCH_SPAN. The XATTR_SEARCH_LOOKUPS-th lookup in
+ * a span searches it; until then, and during the search, the answer is "unknown", and the caller
+ * reads the attribute of the file. So a small tree is never searched, and memory is bounded: a
+ * table of spans, in which a new span replaces an old one, and bitmaps of the inodes found.
  *
  * An attribute that is set after the search of its span is not seen. Attributes are in the tree at
  * once, so nothing has to be flushed before. Where a later attribute matters,
- * xattr_search_settled() checks the file's time of change, which no call can set; it also checks
- * that the clock of that time was not set back.
+ * xattr_search_settled() checks the file's ctime, which no call can set; it also checks that the
+ * clock of ctime was not set back.
  */
 #ifndef VARVE_WALK_XATTR_SEARCH_H
 #define VARVE_WALK_XATTR_SEARCH_H
@@ -25,9 +25,9 @@
 
 /* A span of inode numbers. */
 struct xattr_search_span {
-	/* The span that is asked about; questions so far; whether a thread searches it. */
-	uint64_t asked;
-	unsigned asks;
+	/* The span of the last lookup; lookups in it so far; whether a thread searches it. */
+	uint64_t key;
+	unsigned lookups;
 	bool busy;
 	/* The span that was searched; 0: none. */
 	_Atomic uint64_t searched;
@@ -55,7 +55,7 @@ struct xattr_search {
 	struct xattr_search_span spans[XATTR_SEARCH_SPANS];
 };
 
-enum xattr_search_answer { XATTR_SEARCH_NO, XATTR_SEARCH_YES, XATTR_SEARCH_ASK };
+enum xattr_search_answer { XATTR_SEARCH_NO, XATTR_SEARCH_YES, XATTR_SEARCH_UNKNOWN };
 
 /*
  * Prepare the search for ATTRIBUTES (NULL ends them) with VALUE (SIZE bytes; NULL: any) on FD's
@@ -65,13 +65,13 @@ void xattr_search_init(struct xattr_search *xattr_search, struct varve_store *st
 		       const char *const *attributes, const void *value, size_t size,
 		       const _Atomic bool *cancelled);
 
-/* Does INODE of SUBVOLUME have one, or must the file be asked? Any thread. */
-enum xattr_search_answer xattr_search_ask(struct xattr_search *xattr_search, uint64_t subvolume,
-					  uint64_t inode);
+/* Does INODE of SUBVOLUME have one of the attributes? Any thread. */
+enum xattr_search_answer xattr_search_lookup(struct xattr_search *xattr_search, uint64_t subvolume,
+					     uint64_t inode);
 
 /*
- * Is the inode of STAT (with its time of change) unchanged since the search was prepared, so that
- * its answers hold?
+ * Is the inode of STAT (with its ctime) unchanged since the search was prepared, so that the
+ * answers about it hold?
  */
 bool xattr_search_settled(const struct xattr_search *xattr_search, const struct statx *stat);
 

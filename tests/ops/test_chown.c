@@ -364,7 +364,7 @@ static void user_makes_files(void)
 static const char *given;
 
 /* Files in it: more than are asked before a search. */
-#define GIVEN_FILES (XATTR_SEARCH_ASKS + 20)
+#define GIVEN_FILES (XATTR_SEARCH_LOOKUPS + 20)
 
 /* Give them. */
 static void give_capabilities(void)
