@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-/* The slice is over: the next one goes on with the current directory. */
+/* The slice is over: the next one continues with the current directory. */
 #define COMPARE_LATER 2
 
 /* A directory to be compared. */
@@ -255,7 +255,7 @@ static bool compare_inodes(const struct statx *a, const struct statx *b)
 	       (!S_ISDIR(a->stx_mode) && a->stx_size != b->stx_size);
 }
 
-/* Do the links called NAME lead elsewhere? 1, 0, -errno. */
+/* Do the symbolic links called NAME have different targets? 1, 0, -errno. */
 static int compare_links(const struct compare_worker *worker, const char *name)
 {
 	char targets[2][PATH_MAX];
@@ -294,7 +294,7 @@ static bool compare_own(const struct compare *compare, unsigned index, const str
 }
 
 /*
- * Are these one inode, which was not changed since the trees were one? A change sets ctime, and no
+ * Are these one inode, unchanged since the common origin of the trees? A change sets ctime, and no
  * call sets that back.
  */
 static bool compare_settled(const struct compare *compare, const struct statx statx[2])
@@ -642,7 +642,7 @@ static int compare_enter(struct compare_worker *worker)
 	return r;
 }
 
-/* Go on with the current directory: 0 when it is done, COMPARE_LATER, or -errno. */
+/* Continue with the current directory: 0 when it is done, COMPARE_LATER, or -errno. */
 static int compare_go_on(struct compare_worker *worker)
 {
 	int r = worker->stage == COMPARE_OPEN ? compare_enter(worker) : 0;
@@ -713,7 +713,7 @@ static int compare_next(struct compare_worker *worker)
 	return worker->dir ? 1 : any ? -ENOMEM : 0;
 }
 
-/* Note that ERROR came from the current directory, if it is the first error. */
+/* Record ERROR, in the current directory, if it is the first error. */
 static void compare_failed(struct compare_worker *worker, int error)
 {
 	struct compare *compare = worker->compare;
@@ -757,7 +757,7 @@ static int compare_slice(struct job *job, struct slice *slice)
 	return MIN(r, 0);
 }
 
-/* Tell how many threads would find a directory. */
+/* The number of threads that would find a directory. */
 static unsigned compare_wanted(struct job *job)
 {
 	struct compare *compare = container_of(job, struct compare, job);

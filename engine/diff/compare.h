@@ -38,7 +38,7 @@ struct compare {
 	/* ---- set by the caller that starts it ---- */
 	/* The comparison has ended with RESULT. Reactor. */
 	void (*done)(struct compare *compare, int result);
-	/* The old and the new root directory; no old one (negative): everything is added. */
+	/* The old and the new root directory. A negative old one: everything is added. */
 	int fds[2];
 	/* The maps of ids that the old and the new tree are in. */
 	struct idrange_maps maps[2];
@@ -66,7 +66,7 @@ struct compare {
 	/* Directories on the stack, the roots, and those that no thread works on. */
 	unsigned pending;
 	/*
-	 * The first error, the call that failed, and the path that it was about; NULL without
+	 * The first error, the call that failed, and the path on which it failed; NULL without
 	 * memory.
 	 */
 	int error;

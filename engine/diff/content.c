@@ -41,7 +41,7 @@ struct content_piece {
 	uint64_t address;
 };
 
-/* Ask for the extents from AT on, once what was written is on disk. 0 or -errno. */
+/* Flush the file, and read the map of its extents from AT on. 0 or -errno. */
 static int content_fill(struct content_map *map, uint64_t at, uint64_t size)
 {
 	map->head = (struct fiemap){ .fm_start = at,
@@ -96,7 +96,7 @@ static int content_piece(struct content_map *map, uint64_t at, uint64_t size,
 	return 0;
 }
 
-/* Go on to AT: 1, CONTENT_LATER or -ECANCELED. */
+/* Continue at AT: 1, CONTENT_LATER or -ECANCELED. */
 static int content_go_on(struct content *content, uint64_t at)
 {
 	content->at = at;
@@ -209,7 +209,7 @@ int content_same(struct content *content, const int dir_fds[2], const char *name
 	if (r > 0)
 		r = size < CONTENT_MAP_MIN ? content_read(content, size)
 					   : content_pieces(content, size);
-	/* The comparison reached the end as the time was over. */
+	/* The time was over just when the comparison reached the end. */
 	if (r == CONTENT_LATER && content->at >= size)
 		r = 1;
 	if (r != CONTENT_LATER)

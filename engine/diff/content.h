@@ -8,9 +8,9 @@
  *	the same address on disk            yes; but of a compressed extent no map tells which part of it the file has
  *	anything else                       the bytes are compared
  *
- * So a copy in a snapshot that was only touched costs a map of extents, and a sparse file costs its
- * data alone. Files of any size are compared in parts; a comparison that paused continues where it
- * was.
+ * So a file that was only touched in a snapshot costs two maps of extents, and a sparse file costs
+ * only its data. Files are compared in parts; a comparison that was paused continues at the same
+ * offset.
  */
 #ifndef VARVE_DIFF_CONTENT_H
 #define VARVE_DIFF_CONTENT_H

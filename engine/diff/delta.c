@@ -180,7 +180,7 @@ static int delta_names(struct delta_side *side, const uint64_t *inodes, size_t c
 	return more && !r ? 1 : r;
 }
 
-/* Tell how many of the COUNT INODES, ascending, lie close together from the first one on. */
+/* The number of the COUNT INODES, ascending, that lie close together from the first one on. */
 static size_t delta_run(const uint64_t *inodes, size_t count)
 {
 	size_t length = 1;
@@ -191,8 +191,8 @@ static size_t delta_run(const uint64_t *inodes, size_t count)
 }
 
 /*
- * Note INODE as changed, unless it is among the first COUNT from *AT on: 1, 0 when they are too
- * many, or -ENOMEM.
+ * Add INODE to the changed ones, unless it is among the first COUNT from *AT on: 1, 0 when they are
+ * too many, or -ENOMEM.
  */
 static int delta_mark(struct delta *delta, uint64_t inode, size_t count, size_t *at)
 {
@@ -252,7 +252,7 @@ static int delta_order(const void *a, const void *b)
 	return left < right ? -1 : left > right;
 }
 
-/* Go on with SEARCH to the item of INODE: 1 and *RET_ITEM, 0 when it is not there, or -errno. */
+/* Advance SEARCH to the item of INODE: 1 and *RET_ITEM, 0 when it is not there, or -errno. */
 static int delta_item(struct search *search, uint64_t inode, struct btrfs_inode_item *ret_item)
 {
 	int r = 1;

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Finds what may differ between two subvolumes of common descent, by their trees instead of their
- * files.
+ * Finds what may differ between two subvolumes of common descent, by a search of their trees
+ * instead of a look at their files.
  *
  * Up to some transaction both were the same. Every inode that was changed since, in either, has an
- * inode item that was written since, and so lies in a leaf of a later generation: tree search
- * visits only those. A directory in which an entry was made or removed is such an inode itself. An
- * inode without a changed item is the same in both, and keeps its number.
+ * inode item that was written since. That item is in a leaf of a later generation, and a tree
+ * search visits only those leaves. A directory in which an entry was made or removed is such an
+ * inode itself. An inode without a changed item is the same in both, with the same number.
  *
  *	inodes       those that were changed in one of the two, and not only read
- *	directories  unchanged ones on the way to a changed inode: the next name on that way is a hint
+ *	directories  unchanged ones on the path to a changed inode: the next name on that path is a hint
  *
  * So a comparison from the roots on looks only at hinted names in unchanged directories, and at the
  * entries of changed ones. Hints have a bound: beyond it a directory is listed. Needs

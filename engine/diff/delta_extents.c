@@ -12,7 +12,7 @@
 /* The most bytes of a file that one compressed extent holds; FIEMAP may join several. */
 #define DELTA_ENCODED_BYTES_MAX ((uint64_t)128 * 1024)
 
-/* The most bytes of a file that lie in its inode's leaf: less than a sector. */
+/* The most bytes of a file that are stored inline: less than a sector. */
 #define DELTA_INLINED_BYTES_MAX ((size_t)64 * 1024)
 
 int delta_extents_add(struct delta_extents *extents, struct fault *fault,
@@ -42,7 +42,7 @@ int delta_extents_inlined(struct delta_extents *extents, struct fault *fault, co
 	return 0;
 }
 
-/* Read what the file FD holds inline. 0 or -errno. */
+/* Read the inline content of the file FD. 0 or -errno. */
 static int delta_extents_read_inlined(struct delta_extents *extents, struct fault *fault, int fd,
 				      size_t length)
 {

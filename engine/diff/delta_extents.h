@@ -2,13 +2,13 @@
 /*
  * The extents of a file, and which of them another file does not have at the same place. Both
  * methods of measuring a delta use this, one with the items of the trees, one with FIEMAP; so their
- * numbers are the same.
+ * numbers are the same. When are extents of two files the same?
  *
- *	plain      the same where the address on disk is
- *	encoded    compressed: no map shows which part of the extent is used; the same where the extent is
- *	inlined    has no address: the same where the bytes are, but for zeros at the end. Where one is
- *	           compressed, a search knows that only if both are, and to the same bytes
- *	unplaced   not on disk yet: never the same
+ *	plain      if they have the same address on disk
+ *	encoded    if they are the same extent: it is compressed, and no map shows which part of it a file uses
+ *	inlined    if they have the same bytes, but for zeros at the end: they have no address. A search compares a
+ *	           compressed one only with a compressed one, byte by byte
+ *	unplaced   never: they are not on disk yet
  */
 #ifndef VARVE_DIFF_DELTA_EXTENTS_H
 #define VARVE_DIFF_DELTA_EXTENTS_H
@@ -16,7 +16,7 @@
 #include "engine/base/fault.h"
 #include "engine/walk/workers.h"
 
-/* What lies in one piece. */
+/* An extent. */
 struct delta_extent {
 	/* Where in the file, and how long; where on disk. */
 	uint64_t offset, length, address;
@@ -29,7 +29,7 @@ struct delta_extent {
 struct delta_extents {
 	struct delta_extent *list;
 	size_t count, capacity;
-	/* What an inlined extent holds. */
+	/* The content of an inlined extent. */
 	void *bytes;
 	size_t bytes_size;
 };

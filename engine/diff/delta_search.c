@@ -192,7 +192,7 @@ static int delta_sweep_data(struct delta_sweep *sweep, const struct search *sear
 	return r;
 }
 
-/* Go on to the next inode. 0 or -errno. */
+/* Advance to the next inode. 0 or -errno. */
 static int delta_sweep_inode(struct delta_sweep *sweep, const struct search *search)
 {
 	struct btrfs_inode_item item;

@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Measures what a snapshot has and its parent did not have when it was made, by a search of its
- * tree.
+ * Measures what was added to a snapshot since it was made, by a search of its tree.
  *
- * The search visits the leaves that were written since the snapshot, and no other; so it takes as
- * long as there are changes, however large the layer is:
+ * The search visits only the leaves that were written since the snapshot; so its time depends on
+ * the number of changes, not on the size of the layer:
  *
- *	an inode made since                 counts itself, its size, its space
- *	an inode that was there             counts what was written to it since: extents that the parent's file has not at the
- *	                                    same place
+ *	an inode made since                 counts, with its size and its space
+ *	an older inode                      what was written to it since counts: extents that the parent's file does not
+ *	                                    have at the same place
  *	a subvolume nested in the snapshot  counts wholly: a snapshot has none of its source's
  *
- * An extent has the transaction in which it was written, but one that was cloned from elsewhere is
- * older than its place in the file. So old extents in a new leaf are compared with the parent's
- * file, as long as that is unchanged; otherwise old extents count nothing.
+ * An extent has the transaction in which it was written, but an extent that was cloned from
+ * elsewhere is older than its place in the file. So old extents in a new leaf are compared with the
+ * parent's file, as long as that is unchanged; otherwise old extents count nothing.
  *
  * Directories that stand for subvolumes of the source are in no tree and count nothing.
  * CAP_SYS_ADMIN.
@@ -32,8 +31,8 @@ struct delta_search {
 	int fd;
 	uint64_t tree;
 	/*
-	 * What it is a snapshot of, in which transaction and when that was made; a uuid of zeros:
-	 * nothing, and all of it is new.
+	 * The source of the snapshot, and the transaction and the time at which the snapshot was
+	 * made; a uuid of zeros: it is no snapshot, and all of it is new.
 	 */
 	uint8_t parent[BTRFS_UUID_SIZE];
 	uint64_t generation;
@@ -46,7 +45,7 @@ struct delta_search {
 
 	/* The result. */
 	struct sums sums;
-	/* Subvolumes are nested in it, which change by themselves. */
+	/* Subvolumes are nested in it, which can change without it. */
 	bool nested;
 };
 

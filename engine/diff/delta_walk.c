@@ -17,7 +17,7 @@ struct delta_walk_file {
 	bool counted;
 };
 
-/* Does what lies in DIR lie in the layer itself, not in a subvolume that is nested in it? */
+/* Is DIR in the layer itself, not in a subvolume that is nested in it? */
 static bool delta_walk_own(const struct walk_dir *dir)
 {
 	const struct walk_dir *root = dir;
@@ -29,7 +29,7 @@ static bool delta_walk_own(const struct walk_dir *dir)
 
 /* ---- the parent ------------------------------------------------------------------------------ */
 
-/* Note the number of a directory, or of an entry in it, which STAT is of. */
+/* Add the number of a directory, or of an entry in it, whose stat is STAT. */
 static int delta_walk_old_dir(struct walk *tree, struct walk_dir *dir, const struct statx *stat)
 {
 	struct delta_walk *walk = tree->data;
@@ -38,7 +38,7 @@ static int delta_walk_old_dir(struct walk *tree, struct walk_dir *dir, const str
 	return MIN(r, 0);
 }
 
-/* Note the number of an entry that is no directory. */
+/* Add the number of an entry that is no directory. */
 static int delta_walk_old_entry(struct walk *tree, struct walk_entry *entry)
 {
 	return delta_walk_old_dir(tree, entry->dir, entry->stat);
@@ -137,7 +137,7 @@ static const struct walk_class delta_walk_compare_class = {
 
 /* ---- the layer ------------------------------------------------------------------------------- */
 
-/* Is the inode that STAT is of, which lies in DIR, in the parent, too? */
+/* Is the inode with STAT, in DIR, in the parent, too? */
 static bool delta_walk_is_old(struct delta_walk *walk, const struct walk_dir *dir,
 			      const struct statx *stat)
 {

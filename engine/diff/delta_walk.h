@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Measures what a layer has and its parent has not, by walking both. The numbers are those of a
- * search (delta_search.h) as long as the parent is unchanged since the snapshot was made.
+ * Measures what a layer has and its parent does not have, by three walks. The numbers are those of
+ * a search (delta_search.h) as long as the parent is unchanged since the snapshot was made.
  *
- *	parent   which inodes there are: a set of their numbers
- *	layer    an inode that is not in the set is new; of a file that is, and was changed since the snapshot, the
- *	         extents are kept
- *	parent   once more, where such files were found: their extents are compared
+ *	1. parent   puts the inode numbers into a set
+ *	2. layer    an inode that is not in the set is new; of a file in the set that was changed since the snapshot,
+ *	            the extents are kept
+ *	3. parent   compares the extents of these files; only where there are any
  *
- * One thread. A search is the faster way by far; this is for callers without privilege.
+ * One thread. A search is far faster; the walk is for callers without privilege.
  */
 #ifndef VARVE_DIFF_DELTA_WALK_H
 #define VARVE_DIFF_DELTA_WALK_H
