@@ -26,6 +26,7 @@ static void call_drop_output(struct grpc_call *call)
 	call->output_end = &call->output;
 	call->output_at = 0;
 	call->server->output_bytes -= call->output_bytes;
+	call->share->output_bytes -= call->output_bytes;
 	call->output_bytes = 0;
 }
 
@@ -33,6 +34,7 @@ static void call_drop_output(struct grpc_call *call)
 static void call_drop_input(struct grpc_call *call)
 {
 	call->server->input_bytes -= call->input_room;
+	call->share->input_bytes -= call->input_room;
 	call->input_room = 0;
 	free(call->input);
 	call->input = NULL;
@@ -44,6 +46,7 @@ static void call_drop_message(struct grpc_call *call)
 	protobuf_c_message_free_unpacked(call->message, &call->allocator);
 	call->message = NULL;
 	call->server->held_bytes -= call->unpacked_bytes;
+	call->share->held_bytes -= call->unpacked_bytes;
 	call->unpacked_bytes = 0;
 }
 
@@ -60,10 +63,12 @@ static void call_release(struct grpc_call *call)
 	call_drop_output(call);
 	call_drop_input(call);
 	call_drop_message(call);
+	server->calls_count--;
+	call->share->calls--;
+	server_share_release(call->share);
 	free(call->path);
 	free(call->text);
 	free(call);
-	server->calls_count--;
 }
 
 /* Report CALL, which no service has and whose status is decided. */
@@ -138,6 +143,7 @@ static ssize_t call_read(nghttp2_session *session, int32_t stream, uint8_t *out,
 		call->output_at += part;
 		call->output_bytes -= part;
 		call->server->output_bytes -= part;
+		call->share->output_bytes -= part;
 		if (call->output_at < piece->size)
 			break;
 		call->output = piece->next;
@@ -317,7 +323,8 @@ static void *call_allocate(void *data, size_t size)
 
 	if (size > GRPC_UNPACKED_BYTES_MAX - call->unpacked_bytes)
 		call->limit = GRPC_UNPACKED_BYTES_MAX;
-	else if (size > server->limits.held_bytes_max - server->held_bytes)
+	else if (!server_allows(call->share->held_bytes, server->held_bytes,
+				server->limits.held_bytes_max, size))
 		call->limit = server->limits.held_bytes_max;
 	if (call->limit)
 		return NULL;
@@ -327,6 +334,7 @@ static void *call_allocate(void *data, size_t size)
 		return NULL;
 	}
 	call->unpacked_bytes += size;
+	call->share->held_bytes += size;
 	server->held_bytes += size;
 	return memory;
 }
@@ -342,12 +350,14 @@ struct grpc_call *call_create(struct connection *connection, int32_t stream)
 	struct grpc_server *server = connection->server;
 	struct grpc_call *call;
 
-	if (server->calls_count >= server->limits.streams_max)
+	if (!server_allows(connection->share->calls, server->calls_count,
+			   server->limits.streams_max, 1))
 		return NULL;
 	call = calloc(1, sizeof(*call));
 	if (!call)
 		return NULL;
 	call->server = server;
+	call->share = connection->share;
 	call->stream = stream;
 	call->pid = connection->pid;
 	call->http_status = 200;
@@ -365,6 +375,7 @@ struct grpc_call *call_create(struct connection *connection, int32_t stream)
 	call->connection = connection;
 	call->number = ++server->calls_total;
 	server->calls_count++;
+	call->share->calls++;
 	loop_task_init(&call->task, call_task_run, call);
 	link_init(&call->link);
 	link_append(&connection->calls, &call->link);
@@ -506,9 +517,11 @@ static int call_make_room(struct grpc_call *call, size_t message_size)
 
 	if (room > message_size)
 		room = message_size;
-	if (room - call->input_room > server->limits.input_bytes_max - server->input_bytes) {
+	if (!server_allows(call->share->input_bytes, server->input_bytes,
+			   server->limits.input_bytes_max, room - call->input_room)) {
 		call_refuse(call, GRPC_RESOURCE_EXHAUSTED,
-			    "requests of more than %zu bytes are being received",
+			    "no room: of %zu bytes of requests that are being received "
+			    "one client may have half",
 			    server->limits.input_bytes_max);
 		return -ENOMEM;
 	}
@@ -518,6 +531,7 @@ static int call_make_room(struct grpc_call *call, size_t message_size)
 		return -ENOMEM;
 	}
 	server->input_bytes += room - call->input_room;
+	call->share->input_bytes += room - call->input_room;
 	call->input = input;
 	call->input_room = room;
 	return 0;
@@ -592,7 +606,8 @@ void call_received(struct grpc_call *call)
 		call_refuse(call, GRPC_RESOURCE_EXHAUSTED,
 			    call->limit == GRPC_UNPACKED_BYTES_MAX
 				    ? "the fields of the message need more than %zu bytes"
-				    : "the requests under way need more than %zu bytes",
+				    : "no room: of %zu bytes of requests under way one client "
+				      "may have half",
 			    call->limit);
 		return;
 	}
@@ -652,7 +667,8 @@ int grpc_call_send(struct grpc_call *call, const ProtobufCMessage *message)
 	if (call->decided)
 		return 0;
 	if (size > UINT32_MAX - WIRE_PREFIX_BYTES ||
-	    size + WIRE_PREFIX_BYTES > server->limits.output_bytes_max - server->output_bytes ||
+	    !server_allows(call->share->output_bytes, server->output_bytes,
+			   server->limits.output_bytes_max, size + WIRE_PREFIX_BYTES) ||
 	    call_watch(call) < 0)
 		return -ENOMEM;
 	piece = malloc(sizeof(*piece) + WIRE_PREFIX_BYTES + size);
@@ -665,6 +681,7 @@ int grpc_call_send(struct grpc_call *call, const ProtobufCMessage *message)
 	*call->output_end = piece;
 	call->output_end = &piece->next;
 	call->output_bytes += piece->size;
+	call->share->output_bytes += piece->size;
 	server->output_bytes += piece->size;
 	call_push(call);
 	return 0;

@@ -28,6 +28,8 @@ struct grpc_call {
 	/* Among the streams of the connection. */
 	struct link link;
 	struct grpc_server *server;
+	/* Of the connection, also when the stream is closed. */
+	struct server_share *share;
 	/* NULL: the stream is closed. */
 	struct connection *connection;
 	int32_t stream;

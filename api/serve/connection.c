@@ -40,6 +40,8 @@ static void connection_destroy(struct connection *connection)
 	loop_task_stop(&connection->writing);
 	loop_timer_stop(server->loop, &connection->stall);
 	link_remove(&connection->link);
+	connection->share->connected = false;
+	server_share_release(connection->share);
 	server->connections_count--;
 	free(connection->pending);
 	free(connection);
@@ -382,7 +384,9 @@ static int connection_start_session(struct connection *connection)
 static int connection_submit_settings(struct connection *connection)
 {
 	const nghttp2_settings_entry settings[] = {
-		{ NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, connection->server->limits.streams_max },
+		/* As server_allows() lets one connection have alone. */
+		{ NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS,
+		  connection->server->limits.streams_max / 2 },
 		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, CONNECTION_STREAM_WINDOW },
 		{ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, GRPC_HEADERS_BYTES_MAX },
 	};
@@ -404,6 +408,10 @@ static int connection_create(struct grpc_server *server, int fd, pid_t pid)
 
 	if (!connection)
 		goto fail;
+	connection->share = calloc(1, sizeof(*connection->share));
+	if (!connection->share)
+		goto fail;
+	connection->share->connected = true;
 	connection->server = server;
 	connection->pid = pid;
 	connection->source = (struct loop_source){ fd, connection_ready, connection };
@@ -432,6 +440,7 @@ fail:
 	if (connection) {
 		loop_timer_stop(server->loop, &connection->stall);
 		nghttp2_session_del(connection->session);
+		free(connection->share);
 	}
 	free(connection);
 	close(fd);

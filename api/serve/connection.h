@@ -11,6 +11,8 @@
  *	headers without an end		CONNECTION_CONTINUATIONS_MAX
  *	streams				GRPC_STREAMS_MAX of all connections: more are refused,
  *					before they begin
+ *	streams, requests and answers	one connection has half of what there may be at most,
+ *	of one client			and the less the more others have: server_allows()
  *
  * nghttp2 forgets its streams without a callback when the session ends: so the connection has a
  * list of its calls.

@@ -71,6 +71,19 @@ const struct grpc_method *server_method(const struct grpc_server *server, const 
 	return NULL;
 }
 
+bool server_allows(size_t mine, size_t all, size_t most, size_t count)
+{
+	size_t left = most - all;
+
+	return count <= left && mine <= left - count && count <= left - count - mine;
+}
+
+void server_share_release(struct server_share *share)
+{
+	if (share && !share->connected && !share->calls)
+		free(share);
+}
+
 bool server_idle(const struct grpc_server *server)
 {
 	return link_alone(&server->connections) && server->calls_owned == 0;

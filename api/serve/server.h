@@ -51,6 +51,16 @@ struct server_record {
 	pid_t pid;
 };
 
+/*
+ * What one connection has of what all connections share: see server_allows(). It lives as long as
+ * the connection, or as one of its calls, which a service may still have when the connection ends.
+ */
+struct server_share {
+	bool connected;
+	unsigned calls;
+	size_t input_bytes, output_bytes, held_bytes;
+};
+
 /* A table of methods. */
 struct server_table {
 	const struct grpc_method *methods;
@@ -93,6 +103,7 @@ struct grpc_server {
 struct connection {
 	struct link link;
 	struct grpc_server *server;
+	struct server_share *share;
 	nghttp2_session *session;
 	struct loop_source source;
 	/* Sends what nghttp2 has to send. */
@@ -127,6 +138,16 @@ void grpc_server_destroy(struct grpc_server *server);
 /* Find the method of the path of LENGTH bytes, its service and its number. NULL: none. */
 const struct grpc_method *server_method(const struct grpc_server *server, const char *path,
 					size_t length, void **ret_service, unsigned *ret_number);
+
+/*
+ * May a connection that has MINE of something take COUNT more, where all have ALL, of MOST? It has
+ * to leave as much as it has then. So one connection has half of it at most, and however many take
+ * what they may, there is something left for another one.
+ */
+bool server_allows(size_t mine, size_t all, size_t most, size_t count);
+
+/* Free SHARE (NULL: do nothing) when neither its connection nor a call of that has it. */
+void server_share_release(struct server_share *share);
 
 /* Is nothing in flight, neither a connection nor a call that a service has? */
 bool server_idle(const struct grpc_server *server);

@@ -396,21 +396,23 @@ START_TEST(test_many_streams)
 	struct rig *rig = rig_create(NULL);
 	struct rig_client *clients[4];
 	struct rig_call *calls[GRPC_STREAMS_MAX], *more;
+	/* Four of five equal parts: what one more client may have is left. */
+	const unsigned most = GRPC_STREAMS_MAX / 5 * 4;
 
 	for (unsigned i = 0; i < 4; i++)
 		clients[i] = rig_connect(rig);
 	rig_run(rig);
-	for (unsigned i = 0; i < GRPC_STREAMS_MAX; i++)
+	for (unsigned i = 0; i < most; i++)
 		calls[i] = rig_call(clients[i % 4], "Hold", "x");
 	rig_run(rig);
-	ck_assert_uint_eq(rig->held_count, GRPC_STREAMS_MAX);
+	ck_assert_uint_eq(rig->held_count, most);
 	/* One more is refused before it begins: clients repeat it. */
 	more = rig_call(clients[0], "Echo", "x");
 	rig_wait(rig, more);
 	ck_assert_uint_eq(more->error, NGHTTP2_REFUSED_STREAM);
 	ck_assert_int_eq(more->status, -1);
 	rig_release(rig);
-	for (unsigned i = 0; i < GRPC_STREAMS_MAX; i++) {
+	for (unsigned i = 0; i < most; i++) {
 		rig_wait(rig, calls[i]);
 		rig_expect(calls[i], GRPC_OK, "");
 	}

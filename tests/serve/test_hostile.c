@@ -250,16 +250,16 @@ START_TEST(test_resets_at_once)
 	struct rig_client *client = rig_connect(rig);
 	struct rig_call *last;
 
-	/* All streams that there may be, as after a common deadline: no storm yet. */
-	for (unsigned i = 0; i < GRPC_STREAMS_MAX; i++)
+	/* All streams that it may have, as after a common deadline: no storm yet. */
+	for (unsigned i = 0; i < GRPC_STREAMS_MAX / 2; i++)
 		rig_call(client, "Hold", "x");
 	rig_run(rig);
-	ck_assert_uint_eq(rig->held_count, GRPC_STREAMS_MAX);
-	for (unsigned i = 0; i < GRPC_STREAMS_MAX; i++)
+	ck_assert_uint_eq(rig->held_count, GRPC_STREAMS_MAX / 2);
+	for (unsigned i = 0; i < GRPC_STREAMS_MAX / 2; i++)
 		rig_reset(client, client->calls[i]);
 	rig_run(rig);
 	ck_assert_int_eq(client->goaway, -1);
-	ck_assert_uint_eq(rig->cancels, GRPC_STREAMS_MAX);
+	ck_assert_uint_eq(rig->cancels, GRPC_STREAMS_MAX / 2);
 	rig_release(rig);
 	last = rig_call(client, "Echo", "x");
 	rig_wait(rig, last);
@@ -578,7 +578,7 @@ START_TEST(test_input_bound)
 	uint8_t *body;
 
 	/* Messages of 1 MiB, of which the last byte is missing. */
-	limits.input_bytes_max = 3u << 20;
+	limits.input_bytes_max = 6u << 20;
 	rig = rig_create(&limits);
 	client = rig_connect(rig);
 	body = test_alloc(1 << 20);
@@ -615,18 +615,21 @@ START_TEST(test_output_bound)
 
 	memset(name, 'x', sizeof(name) - 1);
 	name[sizeof(name) - 1] = '\0';
-	limits.output_bytes_max = 4u << 20;
+	limits.output_bytes_max = 8u << 20;
 	rig = rig_create(&limits);
 	rig->flood_bytes = 3u << 20;
 	client = rig_connect(rig);
 	deaf = rig_connect(rig);
 	rig_run(rig);
-	/* What waits for one client is missing for others, which are told. */
+	/* What waits for one client is missing for others, which are told; some room is left. */
 	rig_call(deaf, "Pour", name);
 	deaf->deaf = true;
 	call = rig_call(client, "Pour", name);
 	rig_wait(rig, call);
 	rig_expect(call, GRPC_RESOURCE_EXHAUSTED, "no room");
+	call = rig_call(client, "Echo", name);
+	rig_wait(rig, call);
+	rig_expect(call, GRPC_OK, "");
 	rig_die(deaf);
 	rig_run(rig);
 	call = rig_call(client, "Pour", name);
@@ -665,7 +668,7 @@ START_TEST(test_held_bound)
 	size_t before;
 	char *name;
 
-	limits.held_bytes_max = 3u << 20;
+	limits.held_bytes_max = 5u << 20;
 	rig = rig_create(&limits);
 	client = rig_connect(rig);
 	name = test_alloc((1 << 20) + 1);
@@ -723,6 +726,64 @@ START_TEST(test_no_memory)
 	expect_alive(rig);
 	rig_destroy(rig);
 #endif
+}
+END_TEST
+
+/* Let CLIENT have all of what it may: calls that stay, with large messages, and half messages. */
+static void be_greedy(struct rig *rig, struct rig_client *client, const char *name,
+		      const uint8_t *half)
+{
+	rig->flood_bytes = 1u << 20;
+	for (unsigned i = 0; i < 10; i++) {
+		struct rig_call *call;
+
+		rig_call(client, "Hold", name);
+		rig_call(client, "Pour", name);
+		call = rig_call_raw(client, "/test.Test/Echo", half, 1 << 17, NULL);
+		call->open = true;
+	}
+	for (unsigned i = 0; i < 100; i++)
+		rig_call(client, "Hold", "x");
+	rig_run(rig);
+	client->deaf = true;
+}
+
+/* Clients that take all that they may, and read no answers, leave others a share. */
+START_TEST(test_fair_share)
+{
+	struct server_limits limits = server_limits_default;
+	char *name = test_alloc(RIG_FLOOD_BYTES);
+	uint8_t *half = test_alloc(1 << 18);
+	struct rig_client *client;
+	struct rig_call *call;
+	struct rig *rig;
+
+	memset(name, 'x', RIG_FLOOD_BYTES - 1);
+	wire_prefix(half, 1 << 18);
+	limits.streams_max = 256;
+	limits.input_bytes_max = limits.output_bytes_max = limits.held_bytes_max = 1 << 20;
+	limits.resets_max = UINT32_MAX;
+	rig = rig_create(&limits);
+	client = rig_connect(rig);
+	for (unsigned i = 0; i < 4; i++) {
+		struct rig_client *greedy = rig_connect(rig);
+
+		greedy->deaf = i % 2;
+		rig_run(rig);
+		be_greedy(rig, greedy, name, half);
+		call = rig_call(client, "Echo", name);
+		rig_wait(rig, call);
+		rig_expect(call, GRPC_OK, "");
+	}
+	/* Calls that one resets are still its own while their service has them. */
+	for (unsigned i = 0; i < 1000; i++) {
+		rig_reset(rig->clients, rig_call(rig->clients, "Hold", "x"));
+		rig_run(rig);
+	}
+	call = rig_call(client, "Echo", name);
+	rig_wait(rig, call);
+	rig_expect(call, GRPC_OK, "");
+	rig_destroy(rig);
 }
 END_TEST
 
@@ -815,5 +876,5 @@ TEST_MAIN_UNIT("hostile", test_no_preface, test_silent_clients, test_half_frames
 	       test_ping_flood, test_settings_flood, test_frame_bounds, test_continuation_flood,
 	       test_pseudo_headers, test_large_headers, test_deaf_client, test_closed_window,
 	       test_stalled_request, test_input_bound, test_output_bound, test_unpacked_bound,
-	       test_held_bound, test_no_memory, test_many_connections, test_call_while_draining,
-	       test_answers_while_it_dies)
+	       test_held_bound, test_no_memory, test_fair_share, test_many_connections,
+	       test_call_while_draining, test_answers_while_it_dies)
