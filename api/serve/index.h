@@ -49,7 +49,7 @@ struct snapshot {
 	struct snapshot *next, *ref_next;
 	/* NULL for none, and where it is gone. */
 	struct snapshot *parent;
-	/* The request that does what `state` says. */
+	/* The request that does what `state` says; NULL: SNAPSHOT_READY. */
 	void *worker;
 	/* KEY NUL PARENT NUL: the parent's key only where `parent` is gone, else "". */
 	char *key;

@@ -67,6 +67,7 @@ static void commit_swap(struct commit *commit)
 	rpc->claimed = NULL;
 	commit->named->number = active->number;
 	commit->named->state = SNAPSHOT_READY;
+	commit->named->worker = NULL;
 	commit->named = NULL;
 	index_remove(&rpc->service->index, active);
 	snapshot_free(active);
@@ -205,6 +206,7 @@ static bool commit_take(struct commit *commit, struct text name, struct snapshot
 	*labels = (struct labels){ 0 };
 	named->kind = SNAPSHOT_COMMITTED;
 	named->state = SNAPSHOT_NAMED;
+	named->worker = rpc;
 	snapshot_set_parent(named, snapshot->parent);
 	index_add(&rpc->service->index, named);
 	commit->named = named;
@@ -228,14 +230,19 @@ static void commit_look_up(struct commit *commit, struct labels *labels)
 	struct text name = text_of_field(&request->name), key = text_of_field(&request->key);
 	struct text parent = text_of_field(&request->parent);
 	struct index *index = &rpc->service->index;
-	struct snapshot *snapshot = index_find(index, key);
+	struct snapshot *snapshot = index_find(index, key), *named = index_find(index, name);
 	char layer[SNAPSHOT_LAYER_SIZE];
 	int r;
 
-	/* In the order in which containerd's own snapshotters look. */
+	/*
+	 * In the order in which containerd's own snapshotters look. A name that another call has
+	 * taken exists or not when that call has ended.
+	 */
 	if (!snapshot || !snapshot_visible(snapshot)) {
 		rpc_end_key(rpc, GRPC_NOT_FOUND, key, "does not exist");
-	} else if (index_find(index, name)) {
+	} else if (named && !snapshot_visible(named)) {
+		rpc_wait(rpc, named);
+	} else if (named) {
 		rpc_end_key(rpc, GRPC_ALREADY_EXISTS, name, "exists");
 	} else if (snapshot->worker) {
 		rpc_wait(rpc, snapshot);

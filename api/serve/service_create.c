@@ -11,9 +11,10 @@
  *	          removes the layer again               the client's clean-up
  *	                                                finds it
  *
- * The checks have containerd's order: the parent, then the key. A Prepare that names the snapshot
- * that is to come of it (containerd.io/snapshot.ref) is refused where that is there: the client
- * then looks it up, and neither fetches nor unpacks it.
+ * The checks have containerd's order: the parent, then the key. A key that another call has taken
+ * exists or not when that call has ended, so that this one waits for it. A Prepare that names the
+ * snapshot that is to come of it (containerd.io/snapshot.ref) is refused where that is there: the
+ * client then looks it up, and neither fetches nor unpacks it.
  */
 #include "rpc.h"
 
@@ -302,12 +303,18 @@ static void create_begin(struct rpc *rpc)
 	struct text parent_key = text_of_field(&request->parent), ref;
 	struct index *index = &rpc->service->index;
 	struct create *create = create_of(rpc);
-	struct snapshot *parent = NULL;
+	struct snapshot *parent = NULL, *taken;
 	struct labels labels = { 0 };
 
 	if (!rpc_check_key(rpc, "key", key) ||
-	    (parent_key.count && !rpc_check_key(rpc, "parent", parent_key)) ||
-	    !rpc_read_labels(rpc, request->labels, request->n_labels, &labels))
+	    (parent_key.count && !rpc_check_key(rpc, "parent", parent_key)))
+		return;
+	taken = index_find(index, key);
+	if (taken && !snapshot_visible(taken)) {
+		rpc_wait(rpc, taken);
+		return;
+	}
+	if (!rpc_read_labels(rpc, request->labels, request->n_labels, &labels))
 		return;
 	ref = labels_value(&labels, LABEL_REF);
 	if (parent_key.count)
@@ -320,7 +327,7 @@ static void create_begin(struct rpc *rpc)
 	else if (parent && parent->kind != SNAPSHOT_COMMITTED)
 		rpc_end_key(rpc, GRPC_INVALID_ARGUMENT, parent_key,
 			    "is not committed, and cannot be a parent");
-	else if (index_find(index, key))
+	else if (taken)
 		rpc_end_key(rpc, GRPC_ALREADY_EXISTS, key, "exists");
 	else if (create->kind == SNAPSHOT_ACTIVE && ref.count &&
 		 create_ref_exists(index, parent, ref))

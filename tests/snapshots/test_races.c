@@ -49,22 +49,24 @@ static struct node *start(void)
 START_TEST(test_prepare_is_seen)
 {
 	struct node *node = node_open(test_home());
-	struct grpc_call *prepare;
+	struct grpc_call *prepare, *view, *commit;
 
 	node_make(node, "base", NULL);
 	prepare = node_create(node, "Prepare", "a", "base", NULL);
-	/* Its key is taken, and it is a child; but it is not there. */
-	node_expect(node, node_create(node, "View", "a", NULL, NULL), GRPC_ALREADY_EXISTS);
+	/* Its key is taken, and it is a child; but it is not there, nor said to be. */
+	view = node_create(node, "View", "a", NULL, NULL);
+	commit = node_commit(node, "a", "base", NULL);
 	node_expect(node, node_key(node, "Remove", "base"), GRPC_FAILED_PRECONDITION);
 	node_expect(node, node_key(node, "Stat", "a"), GRPC_NOT_FOUND);
 	node_expect(node, node_key(node, "Mounts", "a"), GRPC_NOT_FOUND);
 	node_expect(node, node_key(node, "Usage", "a"), GRPC_NOT_FOUND);
 	node_expect(node, node_key(node, "Remove", "a"), GRPC_NOT_FOUND);
 	node_expect(node, node_commit(node, "n", "a", NULL), GRPC_NOT_FOUND);
-	node_expect(node, node_commit(node, "a", "base", NULL), GRPC_ALREADY_EXISTS);
 	ck_assert_str_eq(node_keys(node, NULL), "base");
-	ck_assert(!prepare->ended);
+	ck_assert(!prepare->ended && !view->ended && !commit->ended);
 	node_expect(node, prepare, GRPC_OK);
+	node_expect(node, view, GRPC_ALREADY_EXISTS);
+	node_expect(node, commit, GRPC_ALREADY_EXISTS);
 	finish(node, "a active base {}\n" BASE);
 }
 END_TEST
@@ -140,17 +142,41 @@ START_TEST(test_commits_to_one_name)
 	struct grpc_call *first = node_commit(node, "n", "a", LABELS("x=1"));
 	struct grpc_call *second = node_commit(node, "n", "b", NULL);
 	struct grpc_call *again = node_commit(node, "m", "a", NULL);
+	struct grpc_call *prepare = node_create(node, "Prepare", "n", NULL, NULL);
 
-	node_expect(node, second, GRPC_ALREADY_EXISTS);
-	node_expect(node, node_create(node, "Prepare", "n", NULL, NULL), GRPC_ALREADY_EXISTS);
+	/* A client that is told that the name exists goes on with it as a parent. */
+	ck_assert(!second->ended && !prepare->ended);
 	/* No parent before it is committed. */
 	node_expect(node, node_create(node, "Prepare", "c", "n", NULL), GRPC_NOT_FOUND);
 	node_expect(node, node_create(node, "Prepare", "c", "a", NULL), GRPC_INVALID_ARGUMENT);
 	/* The second one of the same snapshot waits, and the snapshot is gone then. */
 	ck_assert(!again->ended);
 	node_expect(node, first, GRPC_OK);
+	node_expect(node, second, GRPC_ALREADY_EXISTS);
+	node_expect(node, prepare, GRPC_ALREADY_EXISTS);
 	node_expect(node, again, GRPC_NOT_FOUND);
 	finish(node, "b active base {}\n" BASE "n committed base {x=1}\n");
+}
+END_TEST
+
+/* Of those that wait for a name which its call gave up, the first one has it. */
+START_TEST(test_name_becomes_free)
+{
+	enum { CALLS = 32 };
+	struct node *node = start();
+	struct grpc_call *first = node_commit(node, "n", "a", NULL), *calls[CALLS];
+
+	calls[0] = node_commit(node, "n", "b", LABELS("x=1"));
+	for (unsigned i = 1; i < CALLS; i++)
+		calls[i] = node_create(node, i % 2 ? "Prepare" : "View", "n", "base", NULL);
+	node_cancel(calls[CALLS - 1]);
+	ck_assert(calls[CALLS - 1]->ended);
+	node_cancel(first);
+	node_expect(node, first, GRPC_CANCELLED);
+	node_expect(node, calls[0], GRPC_OK);
+	for (unsigned i = 1; i < CALLS - 1; i++)
+		node_expect(node, calls[i], GRPC_ALREADY_EXISTS);
+	finish(node, "a active base {}\n" BASE "n committed base {x=1}\n");
 }
 END_TEST
 
@@ -207,7 +233,7 @@ END_TEST
 START_TEST(test_cancelled_prepare)
 {
 	struct node *node = start();
-	struct grpc_call *call = node_create(node, "Prepare", "k", "base", NULL);
+	struct grpc_call *call = node_create(node, "Prepare", "k", "base", NULL), *next;
 
 	/* While the layer is made. */
 	node_cancel(call);
@@ -218,10 +244,11 @@ START_TEST(test_cancelled_prepare)
 	node_await_ready(node);
 	node_cancel(call);
 	ck_assert(!call->ended);
-	node_expect(node, node_create(node, "Prepare", "k", NULL, NULL), GRPC_ALREADY_EXISTS);
-	node_wait_all(node);
-	ck_assert_ptr_null(node_stat(node, "k"));
-	node_expect(node, node_create(node, "Prepare", "k", NULL, NULL), GRPC_OK);
+	/* The next one waits until the key is free again. */
+	next = node_create(node, "Prepare", "k", NULL, NULL);
+	ck_assert(!next->ended);
+	node_expect(node, next, GRPC_OK);
+	ck_assert(call->ended && call->status == GRPC_CANCELLED);
 	finish(node, "a active base {}\nb active base {}\n" BASE "k active  {}\n");
 }
 END_TEST
@@ -348,6 +375,6 @@ START_TEST(test_end_of_daemon)
 END_TEST
 
 TEST_MAIN("races", test_prepare_is_seen, test_parent_goes, test_parent_stays, test_removals,
-	  test_commits_to_one_name, test_looks_during_commit, test_updates, test_cancelled_prepare,
-	  test_cancelled_prepares_at_all_times, test_cancelled_commits, test_commit_fails_late,
-	  test_commit_fails_late_and_is_cancelled, test_end_of_daemon)
+	  test_commits_to_one_name, test_name_becomes_free, test_looks_during_commit, test_updates,
+	  test_cancelled_prepare, test_cancelled_prepares_at_all_times, test_cancelled_commits,
+	  test_commit_fails_late, test_commit_fails_late_and_is_cancelled, test_end_of_daemon)
