@@ -395,9 +395,20 @@ static int string_order(const void *a, const void *b)
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+/* Why the layer ID was not found: its record, with the label, is damaged, or there is none. */
+static enum stray_reason recover_leak_reason(struct varve_store *store, const char *id)
+{
+	struct varve_layer_record *record = NULL;
+	struct varve_failure failure;
+	int r = varve_layer_record_wait(store, id, &record, &failure);
+
+	free(record);
+	return r == -EUCLEAN ? STRAY_UNREADABLE : STRAY_LEAK;
+}
+
 /* Add those of the COUNT layers IDS that are leaks; KNOWN, sorted, are not. */
-static int recover_unknown(struct recovered *recovered, char **ids, size_t count, char **known,
-			   size_t known_count)
+static int recover_unknown(struct varve_store *store, struct recovered *recovered, char **ids,
+			   size_t count, char **known, size_t known_count)
 {
 	uint64_t number;
 	int r = 0;
@@ -405,7 +416,8 @@ static int recover_unknown(struct recovered *recovered, char **ids, size_t count
 	for (size_t i = 0; !r && i < count; i++)
 		if (snapshot_number(ids[i], &number) &&
 		    !bsearch(&ids[i], known, known_count, sizeof(*known), string_order))
-			r = recover_stray(recovered, STRAY_LEAK, ids[i], NULL);
+			r = recover_stray(recovered, recover_leak_reason(store, ids[i]), ids[i],
+					  NULL);
 	return r;
 }
 
@@ -428,7 +440,7 @@ int recover_leaks(struct varve_store *store, const struct index *index, struct r
 		r = varve_layer_list_wait(store, &ids, &ids_count, ret_failure);
 	}
 	if (!r) {
-		r = recover_unknown(recovered, ids, ids_count, known, count);
+		r = recover_unknown(store, recovered, ids, ids_count, known, count);
 		recovered_sort(recovered);
 		free(ids);
 	}

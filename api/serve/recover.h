@@ -66,8 +66,9 @@ int recover(struct varve_store *store, struct index *index, struct recovered *re
 	    struct varve_failure *ret_failure);
 
 /*
- * Add the layers that have a name of a snapshot and no record to the strays of RECOVERED, which
- * recover() has filled together with INDEX. 0 or -errno, and *RET_FAILURE has the reason.
+ * Add the layers that have a name of a snapshot and no record, or a damaged one, to the strays of
+ * RECOVERED, which recover() has filled together with INDEX. 0 or -errno, and *RET_FAILURE has the
+ * reason.
  */
 int recover_leaks(struct varve_store *store, const struct index *index, struct recovered *recovered,
 		  struct varve_failure *ret_failure);

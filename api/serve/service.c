@@ -29,14 +29,18 @@ const struct grpc_method snapshots_methods[] = {
 static void snapshots_say(const struct snapshots_options *options,
 			  const struct recovered *recovered)
 {
-	char line[256];
+	char line[256] = "";
 
-	if (!recovered->strays_count && !recovered->orphans)
+	if (recovered->strays_count)
+		snprintf(line, sizeof(line),
+			 "%zu layers of snapshots are not served: their records cannot be read; ",
+			 recovered->strays_count);
+	if (recovered->orphans)
+		snprintf(line + strlen(line), sizeof(line) - strlen(line),
+			 "%zu snapshots have lost their parent; ", recovered->orphans);
+	if (!*line)
 		return;
-	snprintf(line, sizeof(line),
-		 "%zu layers of snapshots are not served, as their records cannot be, and %zu "
-		 "snapshots have lost their parent: see `varve serve list --why`",
-		 recovered->strays_count, recovered->orphans);
+	snprintf(line + strlen(line), sizeof(line) - strlen(line), "see `varve serve list --why`");
 	if (options->say)
 		options->say(options->say_data, line);
 	else
@@ -60,6 +64,9 @@ static int snapshots_load(struct snapshots *snapshots, const struct snapshots_op
 	*ret_failure = (struct varve_failure){ .error = r, .operation = "open" };
 	if (!r)
 		r = recover(snapshots->store, &snapshots->index, &recovered, ret_failure);
+	/* What is damaged is swept soon: a person should hear of it before. */
+	if (!r)
+		r = recover_leaks(snapshots->store, &snapshots->index, &recovered, ret_failure);
 	if (!r) {
 		snapshots->next_number = recovered.next_number;
 		snapshots_say(options, &recovered);

@@ -488,7 +488,7 @@ def case_list():
     assert [one["layer"] for one in objects if "stray" in one] == ["sy", "szz"], objects
     daemon.start()
     daemon.stop()
-    assert "1 layers of snapshots are not served" in daemon.errors() and "3 snapshots have lost their parent" in daemon.errors()
+    assert "2 layers of snapshots are not served" in daemon.errors() and "3 snapshots have lost their parent" in daemon.errors()
 
 
 def varve_check(daemon, status):

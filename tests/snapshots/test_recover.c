@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <malloc.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 /* Replace the record of layer ID by BYTES. */
@@ -123,6 +124,50 @@ START_TEST(test_strays)
 	ck_assert(test_layer_exists(node->home, "mine"));
 	ck_assert(test_layer_exists(node->home, "theirs"));
 	ck_assert_int_eq(get_record(node->store, "s6")->version, RECORD_VERSION + 1);
+	node_close(node);
+}
+END_TEST
+
+/* Change a bit of the record of layer ID of HOME, as it is stored. */
+static void damage_record(const char *home, const char *id)
+{
+	const char *path = test_path("%s/.varve/layers/%s", home, id), *name = "user.vrec.0";
+	uint8_t bytes[4096];
+	ssize_t count = getxattr(path, name, bytes, sizeof(bytes));
+
+	ck_assert_int_gt(count, 0);
+	bytes[count - 1] ^= 1;
+	ck_assert_int_eq(setxattr(path, name, bytes, (size_t)count, XATTR_REPLACE), 0);
+}
+
+/* Without its record a layer is in no search for snapshots; a person is told of it all the same. */
+START_TEST(test_damaged)
+{
+	struct node *node = start();
+
+	damage_record(node->home, "s1");
+	test_create(node->store, "szz", NULL);
+	for (unsigned i = 0; i < 2; i++) {
+		node = node_again(node);
+		ck_assert_msg(strstr(node->said, "2 layers of snapshots are not served"), "%s",
+			      node->said);
+		ck_assert_msg(strstr(node->said, "2 snapshots have lost their parent"), "%s",
+			      node->said);
+		ck_assert_str_eq(node_keys(node, NULL), "a b base");
+		/* The sweep takes the damaged record, and leaves the layers. */
+		node_expect(node, node_key(node, "Cleanup", ""), GRPC_OK);
+		ck_assert_int_eq(test_layers(node->home), 5);
+	}
+	node_expect(node, node_create(node, "Prepare", "c", "mid", NULL), GRPC_NOT_FOUND);
+	node_expect(node, node_key(node, "Mounts", "a"), GRPC_OK);
+	/* The way out: the image anew, and the layers by hand. */
+	node_make(node, "mid", "base");
+	node_expect(node, node_create(node, "Prepare", "c", "mid", NULL), GRPC_OK);
+	test_remove_layer(node->store, "s1");
+	test_remove_layer(node->store, "szz");
+	node = node_again(node);
+	ck_assert_msg(!strstr(node->said, "not served"), "%s", node->said);
+	ck_assert_str_eq(node_keys(node, NULL), "a b base c mid");
 	node_close(node);
 }
 END_TEST
@@ -340,5 +385,5 @@ START_TEST(test_many)
 }
 END_TEST
 
-TEST_MAIN("recover", test_orphans, test_strays, test_unknown_fields, test_twice, test_circles,
-	  test_killed, test_many)
+TEST_MAIN("recover", test_orphans, test_strays, test_damaged, test_unknown_fields, test_twice,
+	  test_circles, test_killed, test_many)
