@@ -15,6 +15,8 @@ TEST_JOBS = $(if $(findstring -j,$(MAKEFLAGS)),,-j$$(($$(nproc) + 1)))
 TEST_SUITES_SANITIZED := api ops serve snapshots unit
 SANITIZED_PART ?= 5
 SOAK_SECONDS ?= 300
+# check-asan and check-tsan start no test later than this, and name those that are left. 0: they run all.
+SAN_SECONDS ?= 3600
 # Of the debug information a sanitizer prints lines alone: without the rest, a large file compiles in two thirds of the time.
 ifneq ($(SAN),)
 SANFLAGS += $(if $(filter file,$(origin CFLAGS)),-g1)
@@ -108,14 +110,14 @@ check: test-deps ## run all tests: as root on images of their own, less without
 sanitized-programs: $(TEST_SANITIZED:%=$(B)/tests/%)
 
 .PHONY: check-asan
-check-asan: ## run all tests under the address and undefined-behaviour sanitizers
+check-asan: ## run the tests under the address and undefined-behaviour sanitizers, for SAN_SECONDS (3600)
 	@$(MAKE) $(TEST_JOBS) --no-print-directory SAN=address,undefined B=$(B)/san-address check-programs
-	@tests/run --build $(B)/san-address --timeout-scale 4
+	@tests/run --build $(B)/san-address --timeout-scale 4 --within $(SAN_SECONDS)
 
 .PHONY: check-tsan
-check-tsan: ## run all tests under the thread sanitizer
+check-tsan: ## run the tests under the thread sanitizer, for SAN_SECONDS (3600)
 	@$(MAKE) $(TEST_JOBS) --no-print-directory SAN=thread B=$(B)/san-thread check-programs
-	@tests/run --build $(B)/san-thread --timeout-scale 6
+	@tests/run --build $(B)/san-thread --timeout-scale 6 --within $(SAN_SECONDS)
 
 BATS_SOURCE ?=
 .PHONY: check-bats

@@ -179,6 +179,14 @@ seed unit/test_a '' <<<"timeout 11 $endless || true"
 run --jobs 1 --within 10 unit/test_a unit/test_b
 expect '^ok .* unit/test_a$' 0
 expect '^skip .* unit/test_b: no time left$' 0
+expect '^not started within the time: unit/test_b$' 0
+# A slow build multiplies the time of a test, but where all has to end it does not.
+seed unit/test_b 'timeout=600' <<<'echo "ends after $((2 * CK_DEFAULT_TIMEOUT * CK_TIMEOUT_MULTIPLIER)) s"; exit 77'
+run --timeout-scale 4 unit/test_b
+expect '^skip .*: ends after 7200 s$' 0
+run --timeout-scale 4 --within 100 unit/test_b
+expect '^skip .*: ends after 1800 s$' 0
+seed unit/test_b '' <<<'exit 0'
 # A program that is not there: skipped where the package that it needs is missing, else a failure.
 mkdir "$copy/bin"
 printf '#!/bin/bash\nexit 1\n' >"$copy/bin/pkg-config"
