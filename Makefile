@@ -71,13 +71,21 @@ CLI_LIBS := $(call pkg,--libs,$(CLI_PACKAGES))
 
 LIB_SRC := $(wildcard api/*.c engine/*/*.c)
 CLI_SRC := $(wildcard api/cli/*.c)
-LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o)
-# UNITY=yes compiles each directory of the library as one file, in half the time: for what is built once.
-UNITY ?=
-ifneq ($(UNITY),)
-LIB_OBJ := $(patsubst %/,$(B)/%.o,$(sort $(dir $(LIB_SRC))))
-endif
-CLI_OBJ := $(CLI_SRC:%.c=$(B)/%.o)
+# Up to UNITY files of a directory are compiled as one, which takes half the time: most of it goes to headers. Static names are unique in
+# a directory therefore. UNITY=1 compiles each file by itself.
+UNITY ?= 8
+# The objects of the sources $(1): DIRECTORY/NAME.o, and DIRECTORY/FIRST-LAST.o of several.
+unity = $(foreach d,$(sort $(dir $(1))),$(call unity_rest,$(foreach s,$(sort $(1)),$(if $(filter $(d),$(dir $(s))),$(s)))))
+# $(1): those of a directory that have no object yet.
+unity_rest = $(if $(1),$(call unity_object,$(wordlist 1,$(UNITY),$(1))) \
+	$(call unity_rest,$(wordlist $(words x $(wordlist 1,$(UNITY),$(1))),$(words $(1)),$(1))))
+unity_object = $(eval $(unity_name): $(1))$(eval $(unity_name): private unity_files := $(1))$(unity_name)
+unity_name = $(B)/$(basename $(firstword $(1)))$(if $(word 2,$(1)),-$(basename $(notdir $(lastword $(1))))).o
+# How the compiler is told of them: it compiles the last one as if that began by including the others.
+unity_input = $(patsubst %,-include %,$(filter-out $(lastword $(unity_files)),$(unity_files))) -c -o $@ $(lastword $(unity_files))
+
+LIB_OBJ := $(call unity,$(LIB_SRC))
+CLI_OBJ := $(call unity,$(CLI_SRC))
 SONAME := libvarve.so.$(SOVERSION)
 
 .PHONY: all
@@ -131,16 +139,13 @@ libraries:
 .PHONY: lib
 lib: $(B)/libvarve.a $(B)/$(SONAME) $(B)/varve.pc
 
-$(B)/%.o: %.c Makefile | libraries
-	$(call say,CC)
-	$(Q)$(CC) $(ALL_CFLAGS) $(if $(filter api/cli/%,$<),$(CLI_CFLAGS),$(LIB_CFLAGS)) -c -o $@ $<
-
-ifneq ($(UNITY),)
-$(foreach o,$(LIB_OBJ),$(eval $(o): $(filter $(o:$(B)/%.o=%)/%,$(LIB_SRC))))
 $(LIB_OBJ): Makefile | libraries
 	$(call say,CC)
-	$(Q)printf '#include "%s"\n' $(filter %.c,$^) | $(CC) $(ALL_CFLAGS) $(LIB_CFLAGS) -MF $(@:.o=.d) -MT $@ -x c -c -o $@ -
-endif
+	$(Q)$(CC) $(ALL_CFLAGS) $(LIB_CFLAGS) $(unity_input)
+
+$(CLI_OBJ): Makefile | libraries
+	$(call say,CC)
+	$(Q)$(CC) $(ALL_CFLAGS) $(CLI_CFLAGS) $(unity_input)
 
 # What the tests of internals link against: every symbol is there.
 $(B)/libvarve-internal.a: $(LIB_OBJ)

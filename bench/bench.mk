@@ -9,7 +9,8 @@ BENCH_SNAPSHOTTER := $(shell $(PKG_CONFIG) --exists libnghttp2 && echo libnghttp
 ifeq ($(BENCH_SNAPSHOTTER),)
 BENCH_SRC := $(filter-out bench/engines/snapshotter.c bench/engines/grpc_client.c,$(BENCH_SRC))
 endif
-BENCH_OBJ := $(BENCH_SRC:%.c=$(B)/%.o)
+# main() is by itself, since its tests link the rest.
+BENCH_OBJ := $(call unity,bench/main.c) $(call unity,$(filter-out bench/main.c,$(BENCH_SRC)))
 # It sees varve.h and its own folder, nothing else. -rdynamic is not needed: external engines call back by pointer.
 BENCH_CFLAGS := -Iapi/include -Ibench $(call pkg,--cflags,$(BENCH_PACKAGES) $(BENCH_SNAPSHOTTER)) $(if $(BENCH_SNAPSHOTTER),-DBENCH_SNAPSHOTTER)
 BENCH_LIBS := $(LIB_LIBS) $(call pkg,--libs,$(BENCH_PACKAGES) $(BENCH_SNAPSHOTTER)) -lm -ldl -pthread
@@ -19,9 +20,9 @@ ifneq ($(shell $(PKG_CONFIG) --exists $(BENCH_PACKAGES) && echo yes),)
 all: $(B)/varve-bench
 endif
 
-$(B)/bench/%.o: bench/%.c Makefile bench/bench.mk | libraries
+$(BENCH_OBJ): Makefile bench/bench.mk | libraries
 	$(call say,CC)
-	$(Q)$(CC) $(ALL_CFLAGS) $(BENCH_CFLAGS) -c -o $@ $<
+	$(Q)$(CC) $(ALL_CFLAGS) $(BENCH_CFLAGS) $(unity_input)
 
 # What its tests link: all but main().
 $(B)/libbench.a: $(filter-out $(B)/bench/main.o,$(BENCH_OBJ))

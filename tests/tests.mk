@@ -102,7 +102,7 @@ check-programs: all lib $(B)/libvarve-internal.a tests
 .PHONY: check
 check: test-deps ## run all tests: as root on images of their own, less without
 	@$(MAKE) $(TEST_JOBS) --no-print-directory check-programs
-	@$(MAKE) $(TEST_JOBS) --no-print-directory SAN=address,undefined SAN_TRAP=yes UNITY=yes B=$(B)/san-trap sanitized-programs
+	@$(MAKE) $(TEST_JOBS) --no-print-directory SAN=address,undefined SAN_TRAP=yes UNITY=99 B=$(B)/san-trap sanitized-programs
 	@tests/run --build $(B) --sanitized $(B)/san-trap '$(TEST_SANITIZED)'
 
 # Those that `make check` runs under the sanitizers in the plain ones' place.

@@ -17,7 +17,7 @@ ifeq ($(SERVE_MISSING),)
 all: $(B)/varve-serve
 endif
 
-$(B)/api/cli/serve.o: CLI_CFLAGS += -DSERVE_MISSING='"$(SERVE_MISSING)"'
+$(CLI_OBJ): CLI_CFLAGS += -DSERVE_MISSING='"$(SERVE_MISSING)"'
 
 $(B)/%.pb-c.c: %.proto
 	@mkdir -p $(@D)

@@ -24,7 +24,7 @@
 #define QUOTA_SIZE 32
 #define LIMIT_BYTES (64ull << 30)
 /* What chown and relabel set; any value does, as every entry differs from it at first. */
-#define OWNER 1000
+#define OWNER_ID 1000
 #define LABEL "system_u:object_r:container_file_t:s0"
 
 /* A context. */
@@ -115,7 +115,8 @@ static int visit_chown(struct reference *reference, const char *path, const stru
 	/* Most entries have none. */
 	if (lgetxattr(path, "security.capability", capability, sizeof(capability)) > 0)
 		return -EOPNOTSUPP;
-	return lchown(path, st->st_uid == OWNER ? 0 : OWNER, st->st_gid == OWNER ? 0 : OWNER) < 0
+	return lchown(path, st->st_uid == OWNER_ID ? 0 : OWNER_ID,
+		      st->st_gid == OWNER_ID ? 0 : OWNER_ID) < 0
 		       ? -errno
 		       : 0;
 }

@@ -40,7 +40,7 @@ struct claims {
 };
 
 /* A figure over all machines. */
-struct range {
+struct claim_range {
 	const struct page_figure *min; /* The machine that has the smallest. */
 	const struct page_figure *max; /* ... the largest. */
 };
@@ -72,7 +72,7 @@ static double half_unit(const char *text)
  * Write the range of a ratio against ENGINE to RET: how many times as fast. Returns false when it
  * has 1 in it.
  */
-static bool relative_cell(const struct range *range, const char *engine, char *ret)
+static bool relative_cell(const struct claim_range *range, const char *engine, char *ret)
 {
 	double low = spread_min(&range->min->spread), high = spread_max(&range->max->spread);
 	char from[FORMAT_SIZE], to[FORMAT_SIZE];
@@ -105,9 +105,9 @@ static void complain(struct claims *claims, const char *what, const char *why)
 
 /* Find the range of WHAT of JOB over all machines. Returns whether any has it. */
 static bool find_range(const struct page *page, const char *job, const char *what,
-		       struct range *ret)
+		       struct claim_range *ret)
 {
-	*ret = (struct range){ 0 };
+	*ret = (struct claim_range){ 0 };
 	for (size_t i = 0; i < page->count; i++) {
 		/* WHAT may be "": then the first machine decides which claim of the job it is. */
 		const struct page_figure *figure = page_figure(&page->sections[i], job,
@@ -131,7 +131,7 @@ static bool compute_cell(struct claims *claims, const char *is, const char *key,
 {
 	const char *tick = *key == '`' ? strchr(key + 1, '`') : NULL, *engine;
 	char job[PAGE_NAME_SIZE];
-	struct range range;
+	struct claim_range range;
 
 	if (!tick) {
 		complain(claims, key, "the row names no job");
