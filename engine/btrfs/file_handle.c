@@ -50,6 +50,17 @@ int file_handle_open(int fd, uint64_t subvolume, uint64_t inode, uint64_t genera
 	return RET_NERRNO(open_by_handle_at(fd, &u.handle, flags | O_NOFOLLOW | O_CLOEXEC));
 }
 
+/*
+ * Does ERROR say that this inode, or any, cannot be opened by its number, where by its name it may
+ * be? A security module (AppArmor, Landlock) knows an inode by its path, and one that was opened by
+ * its number may have none: -EACCES. In a user namespace only directories may be opened: -ENOTDIR.
+ */
+static bool file_numbers_refuse(int error)
+{
+	return error == -ESTALE || error == -ENOENT || error == -EPERM || error == -EACCES ||
+	       error == -ENOTDIR || error == -EINVAL || error == -ENOSYS || error == -EOPNOTSUPP;
+}
+
 int file_numbers_open(struct file_numbers *numbers, int fd, uint64_t inode, int flags)
 {
 	int opened;
@@ -59,8 +70,7 @@ int file_numbers_open(struct file_numbers *numbers, int fd, uint64_t inode, int 
 	opened = file_handle_open(fd, numbers->subvolume, inode, 0, flags);
 	if (opened >= 0)
 		atomic_store(&numbers->work, true);
-	if (opened != -ESTALE && opened != -ENOENT && opened != -EPERM && opened != -ENOSYS &&
-	    opened != -EOPNOTSUPP)
+	if (!file_numbers_refuse(opened))
 		return opened;
 	/* An older kernel wants a generation: to it each of them is stale. */
 	if (!atomic_load(&numbers->work))

@@ -21,13 +21,17 @@ int file_handle_open(int fd, uint64_t subvolume, uint64_t inode, uint64_t genera
 struct file_numbers {
 	/* The subvolume that they are of; 0: they are not to be used. */
 	uint64_t subvolume;
-	/* One was opened; none can be: without the privilege, or by an older kernel. Any thread. */
+	/*
+	 * One was opened; none can be: without the privilege, in a sandbox, or by an older kernel.
+	 * Any thread.
+	 */
 	_Atomic bool work, refused;
 };
 
 /*
  * Open INODE of NUMBERS, on the mount that FD is on, with FLAGS: a descriptor; -ESTALE: look for it
- * by its name; or another -errno. A removed inode is opened, too, while a process has it open.
+ * by its name, which says why; or another -errno. A removed inode is opened, too, while a process
+ * has it open.
  */
 int file_numbers_open(struct file_numbers *numbers, int fd, uint64_t inode, int flags);
 

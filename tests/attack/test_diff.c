@@ -17,11 +17,17 @@
 #include <stdatomic.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
+
+#if __has_include(<linux/landlock.h>)
+#include <linux/landlock.h>
+#endif
 
 #define FILES 12
 /* More than is read ahead, fewer than are searched for, and each too large to lie in the tree. */
@@ -43,11 +49,11 @@ static void watch(int inotify, const char *pattern)
 	globfree(&found);
 }
 
-/* Write an archive of "top", compared with PARENT, to a file without a name. */
+/* Write an archive of "top", compared with PARENT, to memory. */
 static int archive(struct varve_store *store, const char *parent, uint64_t flags)
 {
 	struct varve_diff_options options = VARVE_DIFF_OPTIONS_INIT;
-	int file = open(test_mount(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	int file = memfd_create("archive", MFD_CLOEXEC);
 	struct varve_failure failure = { 0 };
 
 	ck_assert_int_ge(file, 0);
@@ -144,37 +150,54 @@ END_TEST
 
 /* ---- an exchange between listing and opening ------------------------------------------------- */
 
-/* Where names are exchanged before the next file is opened by its number: "fileN" and "armN". */
-static _Atomic(const char *) exchanged;
-/* How many files; what is in each. */
-#define EXCHANGES 2
+/* What is done before the next file is opened by its number, with the path of the layer. */
+static void (*_Atomic between)(const char *layer);
+static const char *between_layer;
+/* What is in each file. */
 #define EXCHANGED_TEXT "content of the files"
 
 /* This stands for the C library's. */
 __attribute__((visibility("default"))) int open_by_handle_at(int mount, struct file_handle *handle,
 							     int flags)
 {
-	const char *place = atomic_exchange(&exchanged, NULL);
+	void (*act)(const char *layer) = atomic_exchange(&between, NULL);
 
-	for (unsigned i = 0; place && i < EXCHANGES; i++) {
-		char file[PATH_MAX], arm[PATH_MAX];
-
-		snprintf(file, sizeof(file), "%s/file%u", place, i);
-		snprintf(arm, sizeof(arm), "%s/arm%u", place, i);
-		ck_assert_int_eq(renameat2(AT_FDCWD, file, AT_FDCWD, arm, RENAME_EXCHANGE), 0);
-	}
+	if (act)
+		act(between_layer);
 	return (int)syscall(SYS_open_by_handle_at, mount, handle, flags);
 }
 
-/* Fail the test unless NAME is in the archive of SIZE BYTES, with the text. */
-static void check_exchanged(const char *bytes, off_t size, const char *name)
+/* Exchange the names of file NUMBER in LAYER and of its arm. */
+static void exchange(const char *layer, unsigned number)
+{
+	char file[PATH_MAX], arm[PATH_MAX];
+
+	snprintf(file, sizeof(file), "%s/file%u", layer, number);
+	snprintf(arm, sizeof(arm), "%s/arm%u", layer, number);
+	ck_assert_int_eq(renameat2(AT_FDCWD, file, AT_FDCWD, arm, RENAME_EXCHANGE), 0);
+}
+
+/* Fail the test unless NAME is in the archive of SIZE BYTES with TEXT; NULL: is not in it. */
+static void check_member(const char *bytes, off_t size, const char *name, const char *text)
 {
 	for (off_t at = 0; at + 1024 <= size; at += 512)
 		if (!strcmp(bytes + at, name)) {
-			ck_assert_mem_eq(bytes + at + 512, EXCHANGED_TEXT, strlen(EXCHANGED_TEXT));
+			ck_assert_msg(text && !memcmp(bytes + at + 512, text, strlen(text)),
+				      "%s has \"%.20s\"", name, bytes + at + 512);
 			return;
 		}
-	ck_abort_msg("%s is not in the archive", name);
+	ck_assert_msg(!text, "%s is not in the archive", name);
+}
+
+/* Map the archive FILE. */
+static const char *map_archive(int file, off_t *ret_size)
+{
+	const char *bytes;
+
+	*ret_size = lseek(file, 0, SEEK_END);
+	bytes = mmap(NULL, (size_t)*ret_size, PROT_READ, MAP_PRIVATE, file, 0);
+	ck_assert_ptr_ne(bytes, MAP_FAILED);
+	return bytes;
 }
 
 /* Wait for a reader of the fifo PATH. */
@@ -187,6 +210,13 @@ static void *write_fifo(void *path)
 	return NULL;
 }
 
+/* Exchange the two files of test_exchange. */
+static void exchange_two(const char *layer)
+{
+	exchange(layer, 0);
+	exchange(layer, 1);
+}
+
 /*
  * A fifo for which a process waits, and a device, get the names of files after those were listed:
  * neither is opened, the process waits on, and the files are in the archive.
@@ -197,29 +227,28 @@ START_TEST(test_exchange)
 	struct varve_store *store = test_open_relaxed(home);
 	int inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC), file, descriptor;
 	pthread_t writer;
+	const char *bytes;
 	off_t size;
-	char *bytes;
 
 	ck_assert_int_ge(inotify, 0);
 	test_create(store, "top", NULL);
-	for (unsigned i = 0; i < EXCHANGES; i++)
+	for (unsigned i = 0; i < 2; i++)
 		test_write(test_path("%s/file%u", top, i), EXCHANGED_TEXT);
 	ck_assert_int_eq(mkfifo(test_path("%s/arm0", top), 0666), 0);
 	ck_assert_int_eq(link(test_path("%s/arm0", top), test_path("%s/door", top)), 0);
 	ck_assert_int_eq(mknod(test_path("%s/arm1", top), S_IFCHR | 0666, makedev(1, 3)), 0);
 	watch(inotify, test_path("%s/arm?", top));
 	test_error(pthread_create(&writer, NULL, write_fifo, test_path("%s/door", top)), 0);
-	atomic_store(&exchanged, top);
+	between_layer = top;
+	atomic_store(&between, exchange_two);
 	file = archive(store, "", 0);
-	ck_assert_ptr_null(atomic_load(&exchanged));
+	ck_assert_ptr_null(atomic_load(&between));
 	ck_assert_msg(read(inotify, buffer, sizeof(buffer)) < 0 && errno == EAGAIN,
 		      "a device or fifo was opened");
-	size = lseek(file, 0, SEEK_END);
-	bytes = mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, file, 0);
-	ck_assert_ptr_ne(bytes, MAP_FAILED);
-	for (unsigned i = 0; i < EXCHANGES; i++)
-		check_exchanged(bytes, size, test_path("file%u", i));
-	munmap(bytes, (size_t)size);
+	bytes = map_archive(file, &size);
+	for (unsigned i = 0; i < 2; i++)
+		check_member(bytes, size, test_path("file%u", i), EXCHANGED_TEXT);
+	munmap((void *)bytes, (size_t)size);
 	close(file);
 	/* Let the process go. */
 	descriptor = open(test_path("%s/door", top), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
@@ -227,6 +256,166 @@ START_TEST(test_exchange)
 	test_error(pthread_join(writer, NULL), 0);
 	close(descriptor);
 	close(inotify);
+	test_close(store);
+}
+END_TEST
+
+/* What becomes of the name of a file between its listing and its opening. */
+enum fate {
+	FATE_SOCKET,    /* a socket */
+	FATE_LINK,      /* a link out of the layer */
+	FATE_DIR,       /* a directory */
+	FATE_SUBVOLUME, /* a nested subvolume */
+	FATE_FILE,      /* another file */
+	FATE_MOVED,     /* nothing: the file has another name */
+	FATE_MOUNT,     /* something is mounted there */
+	FATE_REPLACED,  /* another file, and this one is gone */
+	FATE_OPEN,      /* the same, but a process has it open */
+	FATE_GONE,      /* nothing, and the file is gone */
+	FATES
+};
+
+/* What is mounted on a file. */
+static const char *mounted;
+
+/* Bring them about. */
+static void bring_fates(const char *layer)
+{
+	for (unsigned i = FATE_SOCKET; i <= FATE_FILE; i++)
+		exchange(layer, i);
+	ck_assert_int_eq(rename(test_path("%s/file%u", layer, FATE_MOVED),
+				test_path("%s/moved", layer)),
+			 0);
+	ck_assert_int_eq(mount(mounted, test_path("%s/file%u", layer, FATE_MOUNT), NULL, MS_BIND,
+			       NULL),
+			 0);
+	for (unsigned i = FATE_REPLACED; i <= FATE_OPEN; i++)
+		ck_assert_int_eq(rename(test_path("%s/arm%u", layer, i),
+					test_path("%s/file%u", layer, i)),
+				 0);
+	ck_assert_int_eq(unlink(test_path("%s/file%u", layer, FATE_GONE)), 0);
+}
+
+/*
+ * Whatever gets the name of a file, the archive has what was listed, or what replaced it, and of
+ * the rest of them nothing.
+ */
+START_TEST(test_fates)
+{
+	char *home = test_home(), *top = test_layer(home, "top");
+	struct varve_store *store;
+	struct varve_diff_options options = VARVE_DIFF_OPTIONS_INIT;
+	struct varve_failure failure = { 0 };
+	int file = open(test_mount(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600), opened;
+	uint64_t skipped = 0;
+	const char *bytes;
+	off_t size;
+
+	ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
+	ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	/* Its threads are in the namespace. */
+	store = test_open_relaxed(home);
+	test_create(store, "top", NULL);
+	for (unsigned i = 0; i < FATES; i++)
+		test_write(test_path("%s/file%u", top, i), EXCHANGED_TEXT);
+	for (unsigned i = FATE_FILE; i <= FATE_OPEN; i++)
+		test_write(test_path("%s/arm%u", top, i), "another file");
+	mounted = test_path("%s-outside", home);
+	test_write(mounted, "guarded");
+	ck_assert_int_eq(mknod(test_path("%s/arm%u", top, FATE_SOCKET), S_IFSOCK | 0666, 0), 0);
+	ck_assert_int_eq(symlink(mounted, test_path("%s/arm%u", top, FATE_LINK)), 0);
+	test_mkdir(test_path("%s/arm%u", top, FATE_DIR));
+	test_subvolume_create(test_path("%s/arm%u", top, FATE_SUBVOLUME));
+	opened = open(test_path("%s/file%u", top, FATE_OPEN), O_RDONLY | O_CLOEXEC);
+	ck_assert_int_ge(opened, 0);
+	between_layer = top;
+	atomic_store(&between, bring_fates);
+	options.parent = "";
+	test_ok(varve_layer_diff_wait(store, "top", &options, file, NULL, &skipped, &failure),
+		&failure);
+	ck_assert_ptr_null(atomic_load(&between));
+	ck_assert_int_eq(umount(test_path("%s/file%u", top, FATE_MOUNT)), 0);
+	bytes = map_archive(file, &size);
+	for (unsigned i = 0; i < FATES; i++)
+		check_member(bytes, size, test_path("file%u", i),
+			     i == FATE_GONE       ? NULL
+			     : i >= FATE_REPLACED ? "another file"
+						  : EXCHANGED_TEXT);
+	munmap((void *)bytes, (size_t)size);
+	check_archive(file);
+	/* The file that is gone. */
+	ck_assert_uint_eq(skipped, 1);
+	close(opened);
+	test_close(store);
+}
+END_TEST
+
+/* ---- a sandbox ------------------------------------------------------------------------------- */
+
+/*
+ * Let this process read what has a path below HOME, and what belongs to the system. False where the
+ * kernel cannot do that.
+ */
+static bool enter_sandbox(const char *home)
+{
+#ifdef LANDLOCK_ACCESS_FS_READ_FILE
+	const struct landlock_ruleset_attr attr = {
+		.handled_access_fs = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR
+	};
+	const char *const places[] = { home, "/usr", "/etc", "/proc", "/sys", "/dev" };
+	int rules = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
+
+	if (rules < 0)
+		return false;
+	for (size_t i = 0; i < TEST_COUNT(places); i++) {
+		struct landlock_path_beneath_attr rule = {
+			.allowed_access = attr.handled_access_fs,
+			.parent_fd = open(places[i], O_PATH | O_CLOEXEC),
+		};
+
+		ck_assert_int_ge(rule.parent_fd, 0);
+		ck_assert_int_eq(syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH,
+					 &rule, 0),
+				 0);
+		close(rule.parent_fd);
+	}
+	ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+	ck_assert_int_eq(syscall(SYS_landlock_restrict_self, rules, 0), 0);
+	return true;
+#else
+	return false;
+#endif
+}
+
+/*
+ * A sandbox that goes by paths forbids a file that was opened by its number, unless its name was
+ * looked up before: its name is in the archive all the same.
+ */
+START_TEST(test_sandbox)
+{
+	char *home = test_home();
+	struct varve_store *store = test_open_relaxed(home);
+	const char *bytes;
+	off_t size;
+	int file;
+
+	test_create(store, "base", NULL);
+	for (unsigned i = 0; i < FILES; i++)
+		test_write(test_path("%s/file%u", test_layer(home, "base"), i), EXCHANGED_TEXT);
+	/* In a snapshot no name was looked up. */
+	test_create(store, "top", "base");
+	test_close(store);
+	if (!enter_sandbox(home)) {
+		test_skip("no Landlock");
+		return;
+	}
+	store = test_open_relaxed(home);
+	file = archive(store, "", 0);
+	bytes = map_archive(file, &size);
+	for (unsigned i = 0; i < FILES; i++)
+		check_member(bytes, size, test_path("file%u", i), EXCHANGED_TEXT);
+	munmap((void *)bytes, (size_t)size);
+	close(file);
 	test_close(store);
 }
 END_TEST
@@ -381,4 +570,5 @@ START_TEST(test_starved)
 }
 END_TEST
 
-TEST_MAIN("diff", test_storm, test_exchange, test_lease, test_lease_kept, test_starved)
+TEST_MAIN("diff", test_storm, test_exchange, test_fates, test_sandbox, test_lease, test_lease_kept,
+	  test_starved)
