@@ -421,7 +421,7 @@ static int pack_lease(struct pack *pack, struct item *item, struct prefetch_plac
 		if (atomic_load(pack->cancelled))
 			return -ECANCELED;
 		nanosleep(&pause, NULL);
-		item->error = prefetch_entry(&pack->prefetch, item, place, false);
+		item->error = prefetch_retry(&pack->prefetch, item, place);
 	}
 	return 0;
 }

@@ -131,8 +131,13 @@ static int prefetch_open(const struct item *item, int dir_fd, const char *name,
 	return *ret_path ? opath_open(dir_fd, name, ret_statx) : fd;
 }
 
-int prefetch_entry(struct prefetch *prefetch, struct item *item, struct prefetch_place *place,
-		   bool ahead)
+/*
+ * Read all that the archive needs of ITEM, found by PLACE, and is not known yet. 0 or -errno;
+ * -EAGAIN: a process keeps a lease on the file, which the kernel is breaking. AHEAD of its turn
+ * -EMFILE: it cannot stay open, because PREFETCH_FDS_MAX others do.
+ */
+static int prefetch_entry(struct prefetch *prefetch, struct item *item,
+			  struct prefetch_place *place, bool ahead)
 {
 	_cleanup_close_ int fd = -EBADF;
 	struct statx statx;
@@ -206,6 +211,8 @@ static int prefetch_again(struct prefetch *prefetch, struct item *item)
 		r = -ESTALE;
 	if (r)
 		fd_close(TAKE_FD(item->fd));
+	else
+		atomic_fetch_add(&prefetch->open, 1);
 	return r;
 }
 
@@ -225,6 +232,17 @@ static void prefetch_shed(struct prefetch *prefetch)
 	pthread_mutex_unlock(&prefetch->lock);
 }
 
+int prefetch_retry(struct prefetch *prefetch, struct item *item, struct prefetch_place *place)
+{
+	int r = prefetch_entry(prefetch, item, place, false);
+
+	if (r)
+		fd_close(TAKE_FD(item->fd));
+	else if (item->fd >= 0)
+		atomic_fetch_add(&prefetch->open, 1);
+	return r;
+}
+
 /* Read ITEM, whose turn it is, if there was no descriptor for it. */
 static void prefetch_now(struct prefetch *prefetch, struct item *item, struct prefetch_place *place)
 {
@@ -236,12 +254,8 @@ static void prefetch_now(struct prefetch *prefetch, struct item *item, struct pr
 			item->length = item->xattrs.count = 0;
 			/* Its attributes are read with its inode, and only then. */
 			item->state = ITEM_NEW;
-			item->error = prefetch_entry(prefetch, item, place, false);
+			item->error = prefetch_retry(prefetch, item, place);
 		}
-		if (item->error)
-			fd_close(TAKE_FD(item->fd));
-		else if (item->fd >= 0)
-			atomic_fetch_add(&prefetch->open, 1);
 	}
 }
 

@@ -80,14 +80,6 @@ void prefetch_init(struct prefetch *prefetch);
 int prefetch_enter(const struct prefetch *prefetch, struct prefetch_place *place, const char *path,
 		   const char **ret_name);
 
-/*
- * Read all that the archive needs of ITEM, found by PLACE, and is not known yet. 0 or -errno;
- * -EAGAIN: a process keeps a lease on the file, which the kernel is breaking. AHEAD of its turn
- * -EMFILE: it cannot stay open, because PREFETCH_FDS_MAX others do.
- */
-int prefetch_entry(struct prefetch *prefetch, struct item *item, struct prefetch_place *place,
-		   bool ahead);
-
 /* Close what PLACE holds. */
 void prefetch_leave(struct prefetch_place *place);
 
@@ -102,6 +94,12 @@ void prefetch_stop(struct prefetch *prefetch);
  * One thread.
  */
 struct item *prefetch_take(struct prefetch *prefetch, struct prefetch_place *place);
+
+/*
+ * Read ITEM, which was taken last, again by PLACE. 0 or -errno; -EAGAIN: a process keeps a lease on
+ * its file, which the kernel is breaking.
+ */
+int prefetch_retry(struct prefetch *prefetch, struct item *item, struct prefetch_place *place);
 
 /* Done with the entry taken last. */
 void prefetch_release(struct prefetch *prefetch);

@@ -7,6 +7,7 @@
  * varve-test: backend=any
  */
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -45,24 +46,26 @@ static void check_item(const struct item *item, bool is_long, char begin)
 	ck_assert(is_long == (item->fd >= 0));
 }
 
-/* By NUMBER or by name. */
-static void read_ahead(bool number)
-{
-	char *path = test_path("%s/%s", test_mount(), number ? "number" : "name");
-	struct prefetch *prefetch = test_alloc(sizeof(*prefetch));
-	struct prefetch_place place = { .fd = -EBADF };
-	struct change_list changes = { 0 };
-	struct wakes wakes = { 0 };
-	unsigned open_files = 0, heads = 0;
-	struct item *item;
+/* What reads ahead all that is in a directory. */
+struct reader {
+	struct prefetch prefetch;
+	struct prefetch_place place;
+	struct change_list changes;
+	struct wakes wakes;
+};
 
-	make_files(path);
-	memset(prefetch, 0, sizeof(*prefetch));
-	test_error(change_list_add_inside(&changes, "", NULL), 0);
-	test_error(change_list_sort(&changes, &(struct yield){ 0 }), 0);
+/* Read ahead what is in PATH, by NUMBER or by name. */
+static struct reader *reader_new(const char *path, bool number)
+{
+	struct reader *reader = test_alloc(sizeof(*reader));
+	struct prefetch *prefetch = &reader->prefetch;
+
+	reader->place.fd = -EBADF;
+	test_error(change_list_add_inside(&reader->changes, "", NULL), 0);
+	test_error(change_list_sort(&reader->changes, &(struct yield){ 0 }), 0);
 	prefetch_init(prefetch);
-	prefetch->wakes = &wakes;
-	prefetch->feed.changes = &changes;
+	prefetch->wakes = &reader->wakes;
+	prefetch->feed.changes = &reader->changes;
 	prefetch->feed.root_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (number)
 		test_error(file_handle_subvolume(prefetch->feed.root_fd, "",
@@ -70,6 +73,36 @@ static void read_ahead(bool number)
 			   0);
 	/* All fit. */
 	prefetch_work(prefetch);
+	return reader;
+}
+
+/* All was taken: nothing is held any more. */
+static void reader_end(struct reader *reader)
+{
+	struct prefetch *prefetch = &reader->prefetch;
+
+	ck_assert_int_eq(prefetch->error, 0);
+	ck_assert_uint_eq(prefetch->at, LONG_FILES + SHORT_FILES);
+	ck_assert_uint_eq(prefetch->open, 0);
+	ck_assert_uint_eq(prefetch->held, 0);
+	prefetch_leave(&reader->place);
+	close(prefetch->feed.root_fd);
+	prefetch_free(prefetch);
+	change_list_free(&reader->changes);
+}
+
+/* By NUMBER or by name. */
+static void read_ahead(bool number)
+{
+	char *path = test_path("%s/%s", test_mount(), number ? "number" : "name");
+	unsigned open_files = 0, heads = 0;
+	struct prefetch *prefetch;
+	struct reader *reader;
+	struct item *item;
+
+	make_files(path);
+	reader = reader_new(path, number);
+	prefetch = &reader->prefetch;
 	for (unsigned i = 0; i < LONG_FILES + SHORT_FILES; i++) {
 		const struct item *ahead = &prefetch->items[i];
 
@@ -90,19 +123,14 @@ static void read_ahead(bool number)
 	ck_assert_int_eq(rename(test_path("%s/new", path),
 				test_path("%s/file-%02u", path, LONG_FILES - 1)),
 			 0);
-	for (unsigned i = 0; (item = prefetch_take(prefetch, &place)); i++) {
+	for (unsigned i = 0; (item = prefetch_take(prefetch, &reader->place)); i++) {
 		check_item(item, i < LONG_FILES,
 			   i == LONG_FILES - 2   ? 's'
 			   : i == LONG_FILES - 1 ? 'n'
 						 : 'a');
 		prefetch_release(prefetch);
 	}
-	ck_assert_int_eq(prefetch->error, 0);
-	ck_assert_uint_eq(prefetch->at, LONG_FILES + SHORT_FILES);
-	prefetch_leave(&place);
-	close(prefetch->feed.root_fd);
-	prefetch_free(prefetch);
-	change_list_free(&changes);
+	reader_end(reader);
 }
 
 START_TEST(test_numbers)
@@ -117,4 +145,34 @@ START_TEST(test_names)
 }
 END_TEST
 
-TEST_MAIN("prefetch", test_numbers, test_names)
+/* What had a lease is read at its turn, and counts among those that are open until it was. */
+START_TEST(test_leases)
+{
+	char *path = test_path("%s/leases", test_mount());
+	struct reader *reader;
+	struct item *item;
+	int leased;
+
+	make_files(path);
+	signal(SIGIO, SIG_IGN);
+	leased = open(test_path("%s/file-00", path), O_RDWR | O_CLOEXEC);
+	ck_assert_int_eq(fcntl(leased, F_SETLEASE, F_WRLCK), 0);
+	reader = reader_new(path, true);
+	ck_assert_uint_eq(reader->prefetch.open, PREFETCH_FDS_MAX);
+	item = prefetch_take(&reader->prefetch, &reader->place);
+	test_error(item->error, -EAGAIN);
+	test_error(prefetch_retry(&reader->prefetch, item, &reader->place), -EAGAIN);
+	ck_assert_uint_eq(reader->prefetch.open, PREFETCH_FDS_MAX);
+	ck_assert_int_eq(fcntl(leased, F_SETLEASE, F_UNLCK), 0);
+	item->error = prefetch_retry(&reader->prefetch, item, &reader->place);
+	check_item(item, true, 'a');
+	ck_assert_uint_eq(reader->prefetch.open, PREFETCH_FDS_MAX + 1);
+	do
+		prefetch_release(&reader->prefetch);
+	while (prefetch_take(&reader->prefetch, &reader->place));
+	reader_end(reader);
+	close(leased);
+}
+END_TEST
+
+TEST_MAIN("prefetch", test_numbers, test_names, test_leases)
