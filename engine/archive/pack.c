@@ -2,7 +2,7 @@
 #include "engine/archive/pack.h"
 #include "engine/btrfs/abi.h"
 #include "engine/archive/libarchive_memory.h"
-#include "engine/archive/whiteout.h"
+#include "engine/archive/tar_name.h"
 #include "engine/base/list.h"
 #include "engine/dir/acl.h"
 #include "engine/dir/beneath.h"

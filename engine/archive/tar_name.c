@@ -12,6 +12,14 @@ static bool tar_name_is_dot_dot(const char *part, size_t length)
 	return length == 2 && part[0] == '.' && part[1] == '.';
 }
 
+/* The most bytes that NAME, a part of a path, may have. */
+static size_t tar_name_max(const char *name)
+{
+	bool deletes = !strncmp(name, WHITEOUT_PREFIX, strlen(WHITEOUT_PREFIX));
+
+	return NAME_MAX + (deletes ? strlen(WHITEOUT_PREFIX) : 0);
+}
+
 int tar_name_clean(const char *name, char *clean, const char **ret_detail)
 {
 	size_t used = 0;
@@ -19,7 +27,7 @@ int tar_name_clean(const char *name, char *clean, const char **ret_detail)
 	while (*name) {
 		size_t length = strcspn(name, "/");
 
-		if (length > NAME_MAX) {
+		if (length > tar_name_max(name)) {
 			*ret_detail = "a name of more than 255 bytes";
 			return -ENAMETOOLONG;
 		}

@@ -3,6 +3,12 @@
 #ifndef VARVE_ARCHIVE_TAR_NAME_H
 #define VARVE_ARCHIVE_TAR_NAME_H
 
+/* ".wh.NAME" deletes NAME, which may have as many bytes as any other name. */
+#define WHITEOUT_PREFIX ".wh."
+
+/* The prefix of names for an archiver's own use. */
+#define WHITEOUT_META ".wh..wh."
+
 /*
  * Write NAME to CLEAN (as long as NAME) as a path from the layer's root, with no '/' at either end,
  * and no ".", ".." nor empty part. An absolute name begins at the layer's root, too. 0; -EINVAL

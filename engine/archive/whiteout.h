@@ -3,13 +3,8 @@
 #ifndef VARVE_ARCHIVE_WHITEOUT_H
 #define VARVE_ARCHIVE_WHITEOUT_H
 
+#include "engine/archive/tar_name.h"
 #include "engine/archive/unpack_state.h"
-
-/* ".wh.NAME" deletes NAME. */
-#define WHITEOUT_PREFIX ".wh."
-
-/* The prefix of names for an archiver's own use. */
-#define WHITEOUT_META ".wh..wh."
 
 /*
  * NAME in DIR_FD says that something was deleted. What the archive has itself stays, wherever in it

@@ -57,21 +57,28 @@ static char *tree(const char *path)
 	return text;
 }
 
-/* Make the layer "made" from "base" and TAR: 0, or -errno and FAILURE. */
-static int try_apply(struct varve_store *store, struct tar *tar, struct varve_failure *failure)
+/* Make the layer "made" from "base" and the archive in FD: 0, or -errno and FAILURE. */
+static int apply_from(struct varve_store *store, int fd, struct varve_failure *failure)
 {
 	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
 	struct varve_apply_options apply_options = VARVE_APPLY_OPTIONS_INIT;
-	int r;
 
-	tar_end(tar);
+	ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
 	options.parent = "base";
 	options.apply = &apply_options;
-	options.apply_fd = memfd_create("archive", MFD_CLOEXEC);
-	ck_assert_int_eq(write(options.apply_fd, tar->bytes, tar->size), (ssize_t)tar->size);
-	ck_assert_int_eq(lseek(options.apply_fd, 0, SEEK_SET), 0);
-	r = varve_layer_create_wait(store, "made", &options, failure);
-	close(options.apply_fd);
+	options.apply_fd = fd;
+	return varve_layer_create_wait(store, "made", &options, failure);
+}
+
+/* Make the layer "made" from "base" and TAR: 0, or -errno and FAILURE. */
+static int try_apply(struct varve_store *store, struct tar *tar, struct varve_failure *failure)
+{
+	int fd = memfd_create("archive", MFD_CLOEXEC), r;
+
+	tar_end(tar);
+	ck_assert_int_eq(write(fd, tar->bytes, tar->size), (ssize_t)tar->size);
+	r = apply_from(store, fd, failure);
+	close(fd);
 	return r;
 }
 
@@ -326,6 +333,34 @@ START_TEST(test_names)
 }
 END_TEST
 
+/* Names as long as a name can be are deleted by archives of the library, too. */
+START_TEST(test_long_names)
+{
+	static const int lengths[] = { 251, 252, 255 };
+	char *home = test_home(), *base = test_layer(home, "base"),
+	     *made = test_layer(home, "made");
+	struct varve_store *store = open_store(home);
+	struct varve_failure failure = { 0 };
+	int fd = memfd_create("archive", MFD_CLOEXEC);
+
+	for (size_t i = 0; i < TEST_COUNT(lengths); i++) {
+		test_write(test_path("%s/a/%0*d", base, lengths[i], 1), "x");
+		test_mkdir(test_path("%s/a/%0*d", base, lengths[i], 2));
+		test_write(test_path("%s/a/%0*d/inside", base, lengths[i], 2), "x");
+	}
+	test_create(store, "top", "base");
+	for (size_t i = 0; i < TEST_COUNT(lengths); i++)
+		for (int kind = 1; kind <= 2; kind++)
+			test_remove(
+				test_path("%s/a/%0*d", test_layer(home, "top"), lengths[i], kind));
+	test_ok(varve_layer_diff_wait(store, "top", NULL, fd, NULL, NULL, &failure), &failure);
+	test_ok(apply_from(store, fd, &failure), &failure);
+	ck_assert_str_eq(tree(made), tree(test_layer(home, "top")));
+	close(fd);
+	test_close(store);
+}
+END_TEST
+
 /*
  * What no archive could hold afterwards is refused, and an archiver's own directory at the root is
  * passed over.
@@ -362,4 +397,4 @@ START_TEST(test_inner_names)
 END_TEST
 
 TEST_MAIN("whiteouts", test_opaque, test_opaque_implicit, test_opaque_links, test_link_to_deleted,
-	  test_deletes, test_many_markers, test_names, test_inner_names)
+	  test_deletes, test_many_markers, test_names, test_long_names, test_inner_names)
