@@ -1238,7 +1238,8 @@ void varve_changes_options_init(struct varve_changes_options *options, size_t si
  *
  * Errors in the callback: -ENOENT (no such layer or parent), -ESTALE (no parent was named, and the
  * layer that this is a snapshot of is gone), -ENOTDIR, -EINVAL (not a layer of this store),
- * -EACCES, -ENOMEM, -ECANCELED, -EIO. Nothing is changed.
+ * -ENAMETOOLONG (directories that are nested so deeply that a path has more than 16,384 bytes:
+ * archives do not take it), -EACCES, -ENOMEM, -ECANCELED, -EIO. Nothing is changed.
  */
 int varve_layer_changes(struct varve_store *store, const char *id,
 			const struct varve_changes_options *options, varve_callback *callback,

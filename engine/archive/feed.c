@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/archive/feed.h"
+#include "engine/archive/tar_name.h"
+#include "engine/base/limits.h"
 #include "engine/dir/opath.h"
 #include "engine/base/util.h"
 #include "engine/dir/beneath.h"
@@ -97,6 +99,14 @@ static int feed_expand(struct feed *feed, struct feed_entry *ret_entry)
 	return feed_enter(feed);
 }
 
+/* 1 where an archive can have ENTRY, whose path begins with a '/' that is not in it. */
+static int feed_fits(const struct feed_entry *entry)
+{
+	size_t more = entry->kind == VARVE_CHANGE_DELETE ? strlen(WHITEOUT_PREFIX) : 0;
+
+	return strlen(entry->path) - 1 + more > ARCHIVE_PATH_BYTES_MAX ? -ENAMETOOLONG : 1;
+}
+
 int feed_next(struct feed *feed, struct feed_entry *ret_entry)
 {
 	int r = 0;
@@ -121,7 +131,7 @@ int feed_next(struct feed *feed, struct feed_entry *ret_entry)
 			r = 1;
 		}
 	}
-	return r;
+	return r > 0 ? feed_fits(ret_entry) : r;
 }
 
 void feed_free(struct feed *feed)

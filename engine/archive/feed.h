@@ -45,7 +45,7 @@ struct feed {
 
 /*
  * Take the next entry: 1 and *RET_ENTRY, 0 at the end, or -errno, and feed->path is the path that
- * failed.
+ * failed (-ENAMETOOLONG: no archive takes it).
  */
 int feed_next(struct feed *feed, struct feed_entry *ret_entry);
 

@@ -49,7 +49,7 @@ int tar_name_clean(const char *name, char *clean, const char **ret_detail)
 		name += length + (name[length] == '/');
 	}
 	clean[used] = '\0';
-	if (used <= UNPACK_PATH_BYTES_MAX)
+	if (used <= ARCHIVE_PATH_BYTES_MAX)
 		return 0;
 	*ret_detail = "a path too long";
 	return -ENAMETOOLONG;

@@ -451,8 +451,12 @@
 #define LIBARCHIVE_SMALL_STEP 32
 #define LIBARCHIVE_CHUNK_BYTES 32768
 
-/* Bytes of a path in an archive: four times what one system call takes. */
-#define UNPACK_PATH_BYTES_MAX (4 * PATH_MAX)
+/*
+ * Bytes of a path in an archive, and of that of a directory whose entries are compared: four times
+ * what one system call takes. Without a bound a chain of directories, and an archive of them, would
+ * take memory that grows with the square of their number.
+ */
+#define ARCHIVE_PATH_BYTES_MAX (4 * PATH_MAX)
 
 /*
  * Directories of one archive, and bytes of their paths, that are held until their times can be set.

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/diff/compare.h"
+#include "engine/base/limits.h"
 #include "engine/dir/opath.h"
 #include "engine/base/util.h"
 #include "engine/btrfs/abi.h"
@@ -114,7 +115,7 @@ static void compare_publish(struct compare_worker *worker)
 		job_more(&compare->job);
 }
 
-/* Put the subdirectory NAME of the current directory on the stack. */
+/* Put the subdirectory NAME of the current directory on the stack. 0 or -errno. */
 static int compare_push(struct compare_worker *worker, const char *name, uint64_t inode,
 			bool guided, bool added)
 {
@@ -122,6 +123,9 @@ static int compare_push(struct compare_worker *worker, const char *name, uint64_
 	size_t length = strlen(worker->dir->path), size = sizeof(child) + strlen(name) + 1;
 	struct compare_batch *batch;
 
+	/* Of the path "/a/NAME" an archive has all but the first byte. */
+	if (length + strlen(name) > ARCHIVE_PATH_BYTES_MAX)
+		return -ENAMETOOLONG;
 	if (worker->batch && worker->batch->used + size > length + 1 + COMPARE_BATCH_BYTES)
 		compare_publish(worker);
 	if (!worker->batch) {

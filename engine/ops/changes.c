@@ -32,6 +32,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#define CHANGES_TOO_LONG "no archive takes a path of more than 16384 bytes"
+static_assert(ARCHIVE_PATH_BYTES_MAX == 16384, "as it says");
+
 enum changes_state {
 	CHANGES_OPEN,
 	CHANGES_PREPARE,
@@ -388,9 +391,11 @@ static void changes_blame(struct changes_op *changes, const char *path)
 	changes->op.subject = changes->subject = subject;
 }
 
-/* Name in the failure what the comparison failed at. */
-static void changes_explain(struct changes_op *changes)
+/* Name in the failure what the comparison failed at, with RESULT. */
+static void changes_explain(struct changes_op *changes, int result)
 {
+	if (result == -ENAMETOOLONG)
+		changes->op.detail = CHANGES_TOO_LONG;
 	if (changes->compare.failed)
 		changes_blame(changes, changes->compare.failed);
 	if (changes->compare.failed_call)
@@ -404,7 +409,7 @@ static int changes_prepared(struct op *op, int result)
 	if (result == -EINVAL && !changes->comparing)
 		op->detail = "not a subvolume of this store";
 	if (result < 0) {
-		changes_explain(changes);
+		changes_explain(changes, result);
 		return result;
 	}
 	return changes->compared ? changes_ordered(op, 0) : CHANGES_COMPARE;
@@ -441,7 +446,7 @@ static int changes_compared(struct op *op, int result)
 	if (fds_missing(result) && !changes->alone)
 		return CHANGES_COMPARE;
 	if (result < 0)
-		changes_explain(changes);
+		changes_explain(changes, result);
 	return result < 0 ? result : CHANGES_SORT;
 }
 
@@ -471,8 +476,20 @@ static int changes_measure(struct op *op)
 	return op_call(op);
 }
 
+/* Name in the failure what the feed failed at, with RESULT. */
+static void changes_explain_feed(struct changes_op *changes, int result)
+{
+	const struct feed *feed = &changes->pack->prefetch.feed;
+
+	if (result == -ENAMETOOLONG)
+		changes->op.detail = CHANGES_TOO_LONG;
+	changes_blame(changes, feed->path);
+}
+
 static int changes_measured(struct op *op, int result)
 {
+	if (result == -ENAMETOOLONG)
+		changes_explain_feed(changes_of(op), result);
 	return result < 0 ? result : OP_END;
 }
 
@@ -607,7 +624,7 @@ static int changes_streamed(struct op *op, int result)
 	} else if (result < 0 && prefetch->error == result && prefetch->feed.path) {
 		/* A directory cannot be listed; the archive's descriptor is not to blame. */
 		op->call.name = "getdents64";
-		changes_blame(changes, prefetch->feed.path);
+		changes_explain_feed(changes, result);
 	}
 	return result < 0 ? result : OP_END;
 }

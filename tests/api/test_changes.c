@@ -920,6 +920,89 @@ START_TEST(test_deep)
 }
 END_TEST
 
+/* The directory at depth DEPTH of a chain in layer "top", each level of which has the name NAME. */
+static int open_deep(const char *home, const char *name, unsigned depth)
+{
+	int fd = open(test_layer(home, "top"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	for (unsigned i = 0; i < depth; i++) {
+		int next;
+
+		ck_assert(mkdirat(fd, name, 0755) == 0 || errno == EEXIST);
+		next = openat(fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		ck_assert_int_ge(next, 0);
+		close(fd);
+		fd = next;
+	}
+	return fd;
+}
+
+/*
+ * Ask for the changes, the size and an archive of "top", with FLAGS, each beside PARENT: the first
+ * gives CHANGES_ERROR, the others ARCHIVE_ERROR.
+ */
+static void ask_deep(struct varve_store *store, const char *parent, uint64_t flags,
+		     int changes_error, int archive_error)
+{
+	struct varve_diff_options options = VARVE_DIFF_OPTIONS_INIT;
+	int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+	options.parent = parent;
+	options.flags = flags;
+	for (unsigned i = 0; i < 3; i++) {
+		int expected = i ? archive_error : changes_error, error;
+		struct varve_failure failure = { 0 };
+		struct varve_change *changes = NULL;
+		size_t count;
+		uint64_t bytes;
+
+		if (i == 2)
+			error = varve_layer_diff_wait(store, "top", &options, fd, NULL, NULL,
+						      &failure);
+		else if (i)
+			error = varve_layer_diff_size_wait(store, "top",
+							   TEST_CHANGES(parent, flags), &bytes,
+							   &failure);
+		else
+			error = varve_layer_changes_wait(store, "top", TEST_CHANGES(parent, flags),
+							 &changes, &count, &failure);
+		test_error(error, expected);
+		free(changes);
+		if (!expected)
+			continue;
+		ck_assert_ptr_nonnull(strstr(failure.detail, "16384 bytes"));
+		ck_assert_ptr_nonnull(strstr(failure.path, "/nnn"));
+	}
+	close(fd);
+}
+
+/* Paths as long as archives take them, and longer ones. */
+START_TEST(test_too_deep)
+{
+	enum { DEPTH = 64 };
+	static const char *const parents[] = { "base", "" };
+	char *home = test_home(), name[256];
+	struct varve_store *store = test_open_relaxed(home);
+	int fd;
+
+	memset(name, 'n', 255);
+	name[255] = '\0';
+	test_create(store, "base", NULL);
+	test_create(store, "top", "base");
+	for (unsigned more = 0; more < 3; more++) {
+		/* Nothing; a file below; a file in one more directory, which is not entered. */
+		fd = open_deep(home, name, DEPTH + (more == 2));
+		if (more)
+			ck_assert_int_ge(openat(fd, "f", O_CREAT | O_WRONLY | O_CLOEXEC, 0644), 0);
+		close(fd);
+		for (unsigned i = 0; i < 4; i++)
+			ask_deep(store, parents[i / 2], i % 2 ? VARVE_CHANGES_WALK : 0,
+				 more == 2 ? -ENAMETOOLONG : 0, more ? -ENAMETOOLONG : 0);
+	}
+	test_close(store);
+}
+END_TEST
+
 START_TEST(test_errors)
 {
 	struct varve_store *store = test_open(test_home());
@@ -995,5 +1078,5 @@ START_TEST(test_unprivileged)
 END_TEST
 
 TEST_MAIN("changes", test_random_edits, test_example, test_times, test_content,
-	  test_content_relatives, test_maps, test_unrelated, test_deep, test_errors,
+	  test_content_relatives, test_maps, test_unrelated, test_deep, test_too_deep, test_errors,
 	  test_unprivileged)
