@@ -35,8 +35,8 @@ struct gather {
 };
 
 /*
- * Flush the file system of FD, the root of a subvolume, and prepare: 1; 0 when it cannot be done;
- * -errno.
+ * Flush the file system of FD, the root of a subvolume, and prepare: 1; 0 when it cannot be done,
+ * or this thread may not read any file; -errno.
  */
 int gather_begin(struct gather *gather, int fd, struct fault *fault);
 
