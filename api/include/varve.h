@@ -1031,11 +1031,13 @@ void varve_create_options_init(struct varve_create_options *options, size_t size
  *
  * Errors in the callback: -EEXIST (the id exists), -ENOENT (no such parent), -ENOTDIR (the parent
  * is not a directory), -EINVAL (the parent is not a subvolume of this store), -EXDEV (something is
- * mounted over the parent), -ETXTBSY (the parent has an active swap file), -ENOSPC, -EDQUOT,
- * -EROFS, -EMFILE, -EAGAIN (VARVE_CREATE_NOWAIT), -ECANCELED, -EIO; with a shift or a label those
- * of varve_layer_chown() and varve_layer_relabel(). A failed create leaves nothing; where the new
- * subvolume cannot be destroyed (an owner without the mount option user_subvol_rm_allowed), the
- * create moves it to the trash for varve_sweep(), and says so in the detail.
+ * mounted over the parent), -ETXTBSY (the parent has an active swap file), -EOVERFLOW (some hundred
+ * layers have ids of the same btrfs hash, as only ids that were made for that do), -ENOSPC,
+ * -EDQUOT, -EROFS, -EMFILE, -EAGAIN (VARVE_CREATE_NOWAIT), -ECANCELED, -EIO; with a shift or a
+ * label those of varve_layer_chown() and varve_layer_relabel(). A failed create leaves nothing;
+ * where the new subvolume cannot be destroyed (an owner without the mount option
+ * user_subvol_rm_allowed), the create moves it to the trash for varve_sweep(), and says so in the
+ * detail.
  *
  * Refused with -EINVAL: a storage option that is unknown or does not parse ("size" below
  * btrfs.min_space); with -ENOTSUP: a size in a store that was opened with quota=off. A layer with a

@@ -5,6 +5,9 @@
 
 #include <stdint.h>
 
+/* What -EOVERFLOW says to a person where a name was to be made. */
+#define NAME_HASH_FULL "btrfs takes no more names of the same hash in a directory: choose another"
+
 /* The offset of the DIR_ITEM of NAME: CRC-32C that begins with ~1 and is not inverted. */
 uint32_t name_hash(const char *name);
 

@@ -708,6 +708,14 @@ static int create_rewriting(const struct create *create)
 	return rewrite_wanted(create->plan) ? CREATE_TURN : create_complete(create);
 }
 
+/* Making the layer's name has failed with RESULT, which is returned. */
+static int create_no_name(struct op *op, int result)
+{
+	if (result == -EOVERFLOW)
+		op->detail = NAME_HASH_FULL;
+	return result;
+}
+
 static int create_stage_done(struct op *op, int result)
 {
 	/*
@@ -721,7 +729,7 @@ static int create_stage_done(struct op *op, int result)
 	}
 	create_make_end(create_of(op));
 	if (result < 0)
-		return result;
+		return create_no_name(op, result);
 	if (!op->direct)
 		return create_of(op)->unpack ? CREATE_UNPACK : create_rewriting(create_of(op));
 	create_of(op)->published = true;
@@ -909,7 +917,7 @@ static int create_publish(struct op *op)
 static int create_publish_done(struct op *op, int result)
 {
 	if (result < 0)
-		return result;
+		return create_no_name(op, result);
 	create_of(op)->published = true;
 	return op->request->durable ? CREATE_DURABLE : OP_END;
 }

@@ -15,6 +15,7 @@
  * at, and goes back where it is another.
  */
 #include "engine/btrfs/file_handle.h"
+#include "engine/btrfs/name_hash.h"
 #include "engine/btrfs/subvol.h"
 #include "engine/core/request.h"
 #include "engine/dir/beneath.h"
@@ -141,9 +142,10 @@ static int rename_move(struct op *op, const char *from, const char *to)
 	r = RET_NERRNO(renameat2(subvolumes_fd, from, subvolumes_fd, to, RENAME_NOREPLACE));
 	if (r) {
 		op->subject = r == -EEXIST ? to : from;
-		op->detail = r == -EPERM   ? loosen_detail(subvolumes_fd, from)
-			     : r == -EBUSY ? "something is mounted on it"
-					   : NULL;
+		op->detail = r == -EPERM       ? loosen_detail(subvolumes_fd, from)
+			     : r == -EBUSY     ? "something is mounted on it"
+			     : r == -EOVERFLOW ? NAME_HASH_FULL
+					       : NULL;
 	} else
 		r = rename_look(op, from, to);
 	/* One that stays is forgotten by the next create of that name, or by gc. */
