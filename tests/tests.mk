@@ -63,9 +63,11 @@ TEST_CFLAGS_INTERNAL := -I. $(call pkg,--cflags,$(LIB_PACKAGES))
 TEST_LIBS := $(call pkg,--libs,$(TEST_PACKAGES))
 test_cflags = $(TEST_CFLAGS) -Itests/$(call test_suite,$(1)) $(if $(call test_internal,$(1)),$(TEST_CFLAGS_INTERNAL)) \
 	$(TEST_CFLAGS_$(call test_suite,$(1)))
-# There are some two hundred programs: the fastest linker that there is, unless LDFLAGS names another.
+# There are some two hundred programs: the fastest linker that there is, unless LDFLAGS names another; and without debug information,
+# which takes half of its time, unless CFLAGS on the command line ask for that, or a sanitizer prints lines.
 TEST_LDFLAGS = $(eval TEST_LDFLAGS := $(shell echo 'int main(void) { return 0; }' | \
-	$(CC) -fuse-ld=mold -x c -o /dev/null - 2>/dev/null && echo -fuse-ld=mold))$(TEST_LDFLAGS)
+	$(CC) -fuse-ld=mold -x c -o /dev/null - 2>/dev/null && echo -fuse-ld=mold) \
+	$(if $(SAN),,$(if $(filter file,$(origin CFLAGS)),-Xlinker -S)))$(TEST_LDFLAGS)
 
 # Tests are built more often than they are run: without optimisation, and with line numbers only, unless the user asks for more.
 $(B)/tests/%.o: tests/%.c Makefile tests/tests.mk | libraries
