@@ -7,7 +7,7 @@
  * and the same store goes on to do the same without a failure. A seed chooses some failures of each
  * operation, others in each run; all of them take far longer, and are for VARVE_TEST_SOAK.
  *
- * varve-test: backend=both timeout=300 options=nobarrier
+ * varve-test: timeout=300 options=nobarrier
  */
 #include "calls.h"
 #include "test.h"

@@ -5,7 +5,7 @@
  * works. See engine/base/fault.h. All of them take minutes: that is for VARVE_TEST_SOAK; otherwise
  * a seed chooses some of each operation, others each time.
  *
- * varve-test: backend=both timeout=300 options=nobarrier
+ * varve-test: timeout=300 options=nobarrier
  */
 #include "test.h"
 

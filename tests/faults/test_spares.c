@@ -7,7 +7,7 @@
  * calls failed, when it is opened once more. A seed chooses some failures, others in each run;
  * VARVE_TEST_SOAK: all.
  *
- * varve-test: backend=both timeout=300 options=nobarrier
+ * varve-test: timeout=300 options=nobarrier
  */
 #include "calls.h"
 #include "test.h"
