@@ -32,6 +32,25 @@
 /* An archive that ends early. One that is damaged is -EBADMSG. */
 #define INFLATE_CUT_OFF (-ENODATA)
 
+/*
+ * Two threads, D that decompresses and U that unpacks, share two queues: `in`, of what was read, if
+ * digests are shared, and `out`. D fills pieces, free ones only:
+ *
+ *	in	is hashed when it was read; free once it is hashed and decompressed
+ *	out	is hashed when it was decompressed; free once it is hashed and given back by U
+ *
+ * One thread at a time hashes a queue, in order, without the lock. A thread that would wait hashes
+ * first: it sleeps where nothing is left to hash, or the other thread hashes it. So a signal, with
+ * the lock held, follows what ends a wait and what gives a sleeping thread something to hash:
+ *
+ *	U sleeps for a piece, or the end	ready: D has read, decompressed, or hashed; it ends
+ *	D sleeps for a free piece		room: U has given one back, or hashed; `over`
+ *	D waits for the writer			stream_interrupt(): a cancel, inflate_end()
+ *
+ * They do not sleep both: once U has taken all of `out`, D lacks a free piece only for one that is
+ * not hashed. tests/sim/digests.h puts this through thousands of schedules.
+ */
+
 /* Pieces that the thread that decompresses fills, one after the other. */
 struct inflate_queue {
 	struct inflate_piece {

@@ -8,6 +8,7 @@
  *	requests.[ch]	how a request is made, and what has to be true when it has ended
  *	layers.[ch]	layers, and what of them is checked at any time
  *	spares.[ch]	the parent of spare copies, and what its children must be
+ *	digests.[ch]	the threads that share digests, on a stream and a codec of their own
  *	seeded.c	bugs put into the engine on purpose, which the checks must find
  *	archive.c	a libarchive that knows one archive
  *	kernel.c	system calls in the place of libc's: descriptors, paths, errors on purpose
