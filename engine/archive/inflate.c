@@ -5,6 +5,13 @@
 
 #include <string.h>
 
+/* One piece to read into, those to decompress into; digests on threads of their own, or shared. */
+static_assert((1 + INFLATE_PIECES) * STREAM_CHUNK_BYTES <= INFLATE_BYTES_MAX &&
+		      (1 + INFLATE_PIECES + 2 * DIGEST_PIECES) * STREAM_CHUNK_BYTES <=
+			      INFLATE_DIGESTS_BYTES_MAX &&
+		      2 * INFLATE_PIECES * STREAM_CHUNK_BYTES <= INFLATE_DIGESTS_BYTES_MAX,
+	      "the memory of pieces");
+
 void inflate_init(struct inflate *inflate, struct stream *stream, struct fault *fault,
 		  const _Atomic bool *cancelled)
 {

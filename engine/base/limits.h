@@ -498,6 +498,9 @@
  * that are read and not hashed yet: with 4 of them both threads often wait (docs/measurements.md).
  */
 #define INFLATE_PIECES 8
+/* What varve_layer_apply(3) says of their memory, and with that of digests. */
+#define INFLATE_BYTES_MAX (3 * 1024 * 1024)
+#define INFLATE_DIGESTS_BYTES_MAX (5 * 1024 * 1024)
 
 /*
  * Threads that compress one archive: each has a compressor (16 MiB at the highest level of zstd)

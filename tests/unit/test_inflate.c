@@ -27,7 +27,7 @@
 #define SMALL_BYTES 100
 /* What a bomb comes to. */
 #define BOMB_BYTES (10ull << 30)
-/* How much a process may grow over it: by the pieces, 2 MiB, the decoder, and libraries. */
+/* How much a process may grow over it: by the pieces, 3 MiB, the decoder, and libraries. */
 #define BOMB_KIB_MAX (8ul * 1024)
 /* Pieces of a bomb that are taken until it is cancelled. */
 #define BOMB_PIECES 64
