@@ -535,7 +535,7 @@ static bool selector_value(const struct selector *selector, const struct snapsho
 		*ret_value = snapshot_key(snapshot);
 		return true;
 	case FIELD_PARENT:
-		*ret_value = snapshot_parent_key(snapshot);
+		*ret_value = snapshot_parent_seen(snapshot);
 		return true;
 	case FIELD_KIND:
 		*ret_value = text_of_string(snapshot_kind_name(snapshot->kind));

@@ -115,8 +115,17 @@ static inline struct text snapshot_key(const struct snapshot *snapshot)
 	return (struct text){ snapshot->key, snapshot->key_bytes };
 }
 
-/* The key of the parent, or "". */
+/* The key of the parent, also of one that is gone, or "". */
 struct text snapshot_parent_key(const struct snapshot *snapshot);
+
+/*
+ * What clients see of it: "" where the parent is gone. containerd's garbage collection goes from
+ * snapshots without a parent to their children, and would never find this one.
+ */
+static inline struct text snapshot_parent_seen(const struct snapshot *snapshot)
+{
+	return snapshot->parent ? snapshot_key(snapshot->parent) : text_of_string("");
+}
 
 /* Is SNAPSHOT there for those that look? */
 static inline bool snapshot_visible(const struct snapshot *snapshot)

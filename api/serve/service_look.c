@@ -61,7 +61,7 @@ static int info_fill(struct info *info, const struct snapshot *snapshot)
 	timestamp_fill(&info->updated, snapshot->updated_ns);
 	snapshots__info__init(&info->info);
 	info->info.name = text_field(snapshot_key(snapshot));
-	info->info.parent = text_field(snapshot_parent_key(snapshot));
+	info->info.parent = text_field(snapshot_parent_seen(snapshot));
 	info->info.kind = (Snapshots__Kind)snapshot->kind;
 	info->info.created_at = &info->created;
 	info->info.updated_at = &info->updated;

@@ -14,10 +14,12 @@
 static struct snapshot *snapshot_of(const char *name, const char *parent, unsigned kind,
 				    const char *const *labels)
 {
-	struct snapshot *snapshot = snapshot_new(text_of_string(name), text_of_string(parent));
+	struct snapshot *snapshot = snapshot_new(text_of_string(name), text_of_string(""));
 	struct label list[8];
 	size_t count = 0;
 
+	if (*parent)
+		snapshot_set_parent(snapshot, snapshot_of(parent, "", SNAPSHOT_COMMITTED, NULL));
 	for (; labels && labels[count]; count++) {
 		const char *value = strchr(labels[count], '=') + 1;
 
@@ -72,6 +74,7 @@ static char *taken(const char *const *filters)
 			r = taken;
 		else if (taken)
 			text = test_path("%s%c", text, "abcd"[i]);
+		snapshot_free(snapshots[i]->parent);
 		snapshot_free(snapshots[i]);
 	}
 	filter_set_free(set);
