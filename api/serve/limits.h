@@ -21,17 +21,20 @@
 #define GRPC_OUTPUT_BYTES_MAX (64u << 20)
 /* A service that asked for room sends more once fewer bytes than this of its answer wait. */
 #define GRPC_BUFFER_BYTES (64u << 10)
-/* Calls of all connections, also those whose client has gone and that undo what they did. */
-#define GRPC_STREAMS_MAX 4096
+/*
+ * Calls of all connections, also those whose client has gone and that undo what they did. One
+ * connection may have half of them, 4,096: see server_allows().
+ */
+#define GRPC_STREAMS_MAX 8192
 /* Connections. A node has one of containerd, and some of tools. */
 #define GRPC_CONNECTIONS_MAX 1024
 /* Milliseconds for which a client may not begin, send the rest of a request, or take an answer. */
 #define GRPC_STALL_MS 60000
 /*
- * Streams that a client may reset beyond those that were answered. All streams at once, as after a
- * common deadline, are no attack.
+ * Streams that a client may reset beyond those that were answered. All streams of a connection at
+ * once, as after a common deadline, are no attack.
  */
-#define GRPC_RESETS_MAX (2 * GRPC_STREAMS_MAX)
+#define GRPC_RESETS_MAX GRPC_STREAMS_MAX
 /* How many resets a second are forgiven. */
 #define GRPC_RESETS_PER_SECOND 100
 /* Bytes of the headers of one request: the default of Go's servers for a field is 16 KiB. */
