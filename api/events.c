@@ -155,6 +155,7 @@ int varve_statistics(struct varve_store *store, struct varve_statistics *ret_sta
 	pthread_mutex_unlock(&store->core.counting);
 	ours.quota_turned_on = store->quota_turned_on;
 	ours.requests = store->core.requests;
+	ours.requests_peak = store->core.requests_peak;
 	pthread_mutex_unlock(&store->core.lock);
 	ours.fs_threads_peak = lane_threads_peak(&store->core.io.lanes[LANE_FS]);
 	ours.commit_threads_peak = lane_threads_peak(&store->core.io.lanes[LANE_COMMIT]);
@@ -182,6 +183,8 @@ int varve_operation_statistics(struct varve_store *store, enum varve_operation o
 	pthread_mutex_lock(&store->core.counting);
 	ours = store->core.operations[operation];
 	pthread_mutex_unlock(&store->core.counting);
+	ours.submitted = store->core.submissions[operation].accepted;
+	ours.refused = store->core.submissions[operation].refused;
 	pthread_mutex_unlock(&store->core.lock);
 	output_copy(ret_statistics, &ours, sizeof(ours));
 	return 0;

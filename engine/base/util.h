@@ -19,6 +19,14 @@
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 
+/*
+ * A member between members that threads on other CPUs write: they share no cache line, nor two that
+ * a processor fetches together, wherever the struct begins.
+ */
+struct apart {
+	char bytes[128];
+};
+
 /* Return the value of VAR and set VAR to EMPTY: ownership moves on. */
 #define TAKE(var, empty)                        \
 	({                                      \

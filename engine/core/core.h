@@ -375,6 +375,11 @@ struct fds {
 
 /* ---- the core: reactor.h --------------------------------------------------------------------- */
 
+/* Requests of an operation, as they were submitted. */
+struct submissions {
+	uint64_t accepted, refused;
+};
+
 /* Groups of snapshots, by how many were made in each. */
 struct group_sizes {
 	/* Groups of at most 2^I snapshots, and of more than in the bucket before. */
@@ -447,7 +452,7 @@ struct core {
 	uint32_t *here;
 	pthread_t reactor;
 
-	/* ---- the reactor's ---- */
+	/* ---- the reactor's, but for the inbox of its io ---- */
 	struct io io;
 	struct id_lock_table holds;
 	struct fds fds;
@@ -466,21 +471,23 @@ struct core {
 	uint64_t timer_ns;
 	void (*timer)(struct core *core);
 
-	/* ---- any thread ---- */
+	/* ---- any thread; the reactor reads these in each turn, and they seldom change ---- */
 	/* A request was cancelled: the reactor looks for it. */
 	_Atomic bool cancels;
+	/* The reactor ends once nothing is in flight. */
+	_Atomic bool stopping;
+	/* Threads that wait for `changed`. */
+	_Atomic unsigned waiters;
+	struct apart apart_ended;
+
+	/* ---- any thread; from the reactor to the callers, with each request ---- */
 	/*
 	 * Requests that have ended, on their way from the reactor to a thread that runs callbacks.
 	 */
 	struct inbox ended;
 	/* Has ready_fd been written, or is it about to be, and not been read? */
 	_Atomic bool signalled;
-	/* Threads that wait for `changed`. */
-	_Atomic unsigned waiters;
-	/* How varve_wait() waits. */
-	struct spin spin;
-	/* The reactor ends once nothing is in flight. */
-	_Atomic bool stopping;
+	struct apart apart_lock;
 
 	/* ---- guarded by lock ---- */
 	pthread_mutex_t lock;
@@ -506,17 +513,33 @@ struct core {
 	/* Why requests were refused, by thread, the latest last: REFUSALS_MAX at most. */
 	struct list refusals;
 	unsigned refusals_count;
-	/*
-	 * Counters of submitted requests; the other counters are guarded by `counting`, which is
-	 * taken inside of the lock.
-	 */
+	/* How the start of the reactor went: 0 not known yet, 1 it runs, or -errno. */
+	int started;
+	/* The most requests that there were at once; the requests of each operation. */
+	uint32_t requests_peak;
+	struct submissions submissions[OPERATION_COUNT];
+	/* How varve_wait() waits; any thread. */
+	struct spin spin;
+	struct apart apart_counting;
+
+	/* ---- guarded by counting, which is taken inside of the lock ---- */
+	pthread_mutex_t counting;
+	/* Without what is counted under the lock. */
 	struct varve_statistics statistics;
 	struct varve_operation_statistics operations[OPERATION_COUNT];
 	struct group_sizes group_sizes;
-	pthread_mutex_t counting;
-	/* How the start of the reactor went: 0 not known yet, 1 it runs, or -errno. */
-	int started;
 };
+
+/* What callers write with each request, and what the reactor does, share no cache line. */
+static_assert(offsetof(struct core, io.spin) - offsetof(struct core, io.inbox) >
+			      sizeof(struct apart) &&
+		      offsetof(struct core, ended) - offsetof(struct core, finished) >
+			      sizeof(struct apart) &&
+		      offsetof(struct core, lock) - offsetof(struct core, ended) >
+			      sizeof(struct apart) &&
+		      offsetof(struct core, counting) - offsetof(struct core, submissions) >
+			      sizeof(struct apart),
+	      "cache lines of the core");
 
 /* Is this the process that opened the store? */
 static inline bool core_here(const struct core *core)

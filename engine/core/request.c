@@ -152,7 +152,7 @@ int request_refuse(struct core *core, enum varve_operation operation, int error,
 		failure_set(&refusal->failure, error, operation_name(operation), "CHECK", NULL, id);
 		failure_detail(&refusal->failure, "%s", reason);
 	}
-	core->operations[operation].refused++;
+	core->submissions[operation].refused++;
 	pthread_mutex_unlock(&core->lock);
 	return error;
 }
@@ -207,9 +207,8 @@ static int request_register(struct core *core, struct request *request)
 	slot->request = request;
 	request->handle = (uint64_t)slot->generation << 32 | (index + 1);
 	core->requests++;
-	core->operations[request->class->operation].submitted++;
-	if (core->requests > core->statistics.requests_peak)
-		core->statistics.requests_peak = core->requests;
+	core->submissions[request->class->operation].accepted++;
+	core->requests_peak = MAX(core->requests_peak, core->requests);
 	/* It has its handle: announce the room of a source. */
 	if (request->channel)
 		channel_announce(request->channel);
@@ -312,7 +311,8 @@ void requests_cancel(struct core *core)
 {
 	struct list requests = LIST_INIT(requests), *link;
 
-	if (!atomic_exchange(&core->cancels, false))
+	/* Mostly there is none, and a look leaves the cache line with the other threads. */
+	if (!atomic_load(&core->cancels) || !atomic_exchange(&core->cancels, false))
 		return;
 	/* The end of one may end others, too, the next one of the list among them. */
 	list_splice(&requests, &core->in_flight);

@@ -23,16 +23,20 @@ struct io_config {
 };
 
 struct io {
+	/* ---- any thread ---- */
+	struct apart apart_inbox;
 	/* Posts from other threads: requests, finished lane calls. */
 	struct inbox inbox;
 	/* Is the reactor asleep, or about to be? The thread that clears this wakes the reactor. */
 	_Atomic bool sleeping;
 	/* Look at more than the inbox before the next sleep. */
 	_Atomic bool interrupted;
-	/* How the reactor waits for the next post. */
-	struct spin spin;
 	/* Checked by threads that compute for long. */
 	struct wakes wakes;
+	struct apart apart_reactor;
+	/* ---- the reactor's ---- */
+	/* How the reactor waits for the next post. */
+	struct spin spin;
 	/* An eventfd that a sleeping reactor waits on. */
 	int wake_fd;
 	struct ring ring;
