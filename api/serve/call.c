@@ -208,6 +208,7 @@ static void call_decide(struct grpc_call *call, enum grpc_status status, char *t
 	call->decided = true;
 	call->status = status;
 	call->text = text;
+	link_remove(&call->turn);
 	loop_timer_stop(call->server->loop, &call->deadline);
 	call_drop_input(call);
 	if (!call->owned) {
@@ -378,6 +379,7 @@ struct grpc_call *call_create(struct connection *connection, int32_t stream)
 	call->share->calls++;
 	loop_task_init(&call->task, call_task_run, call);
 	link_init(&call->link);
+	link_init(&call->turn);
 	link_append(&connection->calls, &call->link);
 	return call;
 }
@@ -586,6 +588,41 @@ void call_data(struct grpc_call *call, const uint8_t *bytes, size_t size)
 	}
 }
 
+/* Let the service begin CALL, whose message is there. */
+static void call_begin(struct grpc_call *call)
+{
+	call->owned = true;
+	call->server->calls_owned++;
+	call->working = call->method->works;
+	call->share->working += call->working;
+	call->method->start(call, call->message, call->service);
+}
+
+void call_begin_waiting(void *data)
+{
+	struct server_share *share = data;
+
+	while (!link_alone(&share->waiting)) {
+		struct grpc_call *call = link_entry(share->waiting.next, struct grpc_call, turn);
+
+		if (share->working >= call->server->limits.working_max)
+			return;
+		link_remove(&call->turn);
+		call_begin(call);
+	}
+}
+
+/* CALL is not worked on any more: another one may be. */
+static void call_rest(struct grpc_call *call)
+{
+	struct server_share *share = call->share;
+
+	share->working -= call->working;
+	call->working = false;
+	if (!link_alone(&share->waiting))
+		loop_defer(call->server->loop, &share->beginning);
+}
+
 void call_received(struct grpc_call *call)
 {
 	call->received = true;
@@ -621,9 +658,10 @@ void call_received(struct grpc_call *call)
 		return;
 	}
 	call_drop_input(call);
-	call->owned = true;
-	call->server->calls_owned++;
-	call->method->start(call, call->message, call->service);
+	if (call->method->works && call->share->working >= call->server->limits.working_max)
+		link_append(&call->share->waiting, &call->turn);
+	else
+		call_begin(call);
 }
 
 void call_closed(struct grpc_call *call)
@@ -702,6 +740,7 @@ void grpc_call_end(struct grpc_call *call, enum grpc_status status, const char *
 	char *text = NULL;
 
 	call->owned = false;
+	call_rest(call);
 	call->on_cancel = call->on_room = NULL;
 	call->server->calls_owned--;
 	if (call->decided) {

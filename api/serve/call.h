@@ -27,6 +27,8 @@ struct call_piece {
 struct grpc_call {
 	/* Among the streams of the connection. */
 	struct link link;
+	/* Among those of the connection that wait for their beginning; else alone. */
+	struct link turn;
 	struct grpc_server *server;
 	/* Of the connection, also when the stream is closed. */
 	struct server_share *share;
@@ -77,8 +79,8 @@ struct grpc_call {
 	/* The headers of the answer are sent or about to be. */
 	bool answered;
 
-	/* The service has it. */
-	bool owned;
+	/* The service has it, and works on it. */
+	bool owned, working;
 	/* The client has gone, or its deadline has passed. */
 	bool cancelled;
 	/* The status is decided. */
@@ -102,6 +104,9 @@ struct grpc_call {
 
 /* Make the call of STREAM of CONNECTION. NULL: it must be refused. */
 struct grpc_call *call_create(struct connection *connection, int32_t stream);
+
+/* Begin the calls of SHARE that wait, as many as may be worked on. */
+void call_begin_waiting(void *share);
 
 /* Take a header of CALL, or a trailer. */
 void call_header(struct grpc_call *call, const uint8_t *name, size_t name_length,

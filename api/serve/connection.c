@@ -408,10 +408,9 @@ static int connection_create(struct grpc_server *server, int fd, pid_t pid)
 
 	if (!connection)
 		goto fail;
-	connection->share = calloc(1, sizeof(*connection->share));
+	connection->share = server_share_create(call_begin_waiting);
 	if (!connection->share)
 		goto fail;
-	connection->share->connected = true;
 	connection->server = server;
 	connection->pid = pid;
 	connection->source = (struct loop_source){ fd, connection_ready, connection };

@@ -13,6 +13,8 @@
  *					before they begin
  *	streams, requests and answers	one connection has half of what there may be at most,
  *	of one client			and the less the more others have: server_allows()
+ *	work for one client		GRPC_WORKING_MAX calls are begun at once, the next ones
+ *					wait
  *
  * nghttp2 forgets its streams without a callback when the session ends: so the connection has a
  * list of its calls.

@@ -48,6 +48,8 @@ struct grpc_method {
 	const ProtobufCMessageDescriptor *request;
 	/* Begin the call. MESSAGE lives until grpc_call_end(). */
 	void (*start)(struct grpc_call *call, const ProtobufCMessage *message, void *service);
+	/* It takes work: of one connection GRPC_WORKING_MAX such calls are begun at once. */
+	bool works;
 };
 
 /* Serve METHODS, whose start() gets SERVICE: 0 or -ENOMEM. METHODS live as long as the server. */

@@ -98,9 +98,9 @@ static void health_watch(struct grpc_call *call, const ProtobufCMessage *message
 
 static const struct grpc_method health_methods[] = {
 	{ "/grpc.health.v1.Health/Check", &grpc__health__v1__health_check_request__descriptor,
-	  health_check },
+	  health_check, false },
 	{ "/grpc.health.v1.Health/Watch", &grpc__health__v1__health_check_request__descriptor,
-	  health_watch },
+	  health_watch, false },
 	{ 0 },
 };
 

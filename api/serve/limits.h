@@ -26,6 +26,11 @@
  * connection may have half of them, 4,096: see server_allows().
  */
 #define GRPC_STREAMS_MAX 8192
+/*
+ * Calls of one connection that a service works on at once: the next ones wait, so that the work for
+ * another client has its turn soon. It is twice what the benchmark has in flight at most.
+ */
+#define GRPC_WORKING_MAX 256
 /* Connections. A node has one of containerd, and some of tools. */
 #define GRPC_CONNECTIONS_MAX 1024
 /* Milliseconds for which a client may not begin, send the rest of a request, or take an answer. */

@@ -9,6 +9,7 @@
 const struct server_limits server_limits_default = {
 	.streams_max = GRPC_STREAMS_MAX,
 	.connections_max = GRPC_CONNECTIONS_MAX,
+	.working_max = GRPC_WORKING_MAX,
 	.resets_max = GRPC_RESETS_MAX,
 	.resets_per_second = GRPC_RESETS_PER_SECOND,
 	.stall_ms = GRPC_STALL_MS,
@@ -78,10 +79,24 @@ bool server_allows(size_t mine, size_t all, size_t most, size_t count)
 	return count <= left && mine <= left - count && count <= left - count - mine;
 }
 
+struct server_share *server_share_create(void (*begin)(void *share))
+{
+	struct server_share *share = calloc(1, sizeof(*share));
+
+	if (!share)
+		return NULL;
+	share->connected = true;
+	link_init(&share->waiting);
+	loop_task_init(&share->beginning, begin, share);
+	return share;
+}
+
 void server_share_release(struct server_share *share)
 {
-	if (share && !share->connected && !share->calls)
-		free(share);
+	if (share->connected || share->calls)
+		return;
+	loop_task_stop(&share->beginning);
+	free(share);
 }
 
 bool server_idle(const struct grpc_server *server)

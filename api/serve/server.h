@@ -23,7 +23,7 @@
 
 /* Limits of a server, as limits.h has them; tests set smaller ones. */
 struct server_limits {
-	unsigned streams_max, connections_max;
+	unsigned streams_max, connections_max, working_max;
 	unsigned resets_max, resets_per_second;
 	unsigned stall_ms;
 	size_t input_bytes_max, output_bytes_max, held_bytes_max;
@@ -59,6 +59,11 @@ struct server_share {
 	bool connected;
 	unsigned calls;
 	size_t input_bytes, output_bytes, held_bytes;
+	/* Calls that a service works on, and those that wait until it works on fewer. */
+	unsigned working;
+	struct link waiting;
+	/* Begins the next ones. */
+	struct loop_task beginning;
 };
 
 /* A table of methods. */
@@ -146,7 +151,10 @@ const struct grpc_method *server_method(const struct grpc_server *server, const 
  */
 bool server_allows(size_t mine, size_t all, size_t most, size_t count);
 
-/* Free SHARE (NULL: do nothing) when neither its connection nor a call of that has it. */
+/* The share of a new connection, whose task runs BEGIN with it. NULL: no memory. */
+struct server_share *server_share_create(void (*begin)(void *share));
+
+/* Free SHARE when neither its connection nor a call of that has it. */
 void server_share_release(struct server_share *share);
 
 /* Is nothing in flight, neither a connection nor a call that a service has? */

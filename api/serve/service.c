@@ -12,17 +12,17 @@
 #define PATH_PREFIX "/containerd.services.snapshots.v1.Snapshots/"
 
 const struct grpc_method snapshots_methods[] = {
-	{ PATH_PREFIX "Prepare", &snapshots__create_request__descriptor, prepare_start },
-	{ PATH_PREFIX "View", &snapshots__create_request__descriptor, view_start },
-	{ PATH_PREFIX "Mounts", &snapshots__key_request__descriptor, mounts_start },
-	{ PATH_PREFIX "Commit", &snapshots__commit_request__descriptor, commit_start },
-	{ PATH_PREFIX "Remove", &snapshots__key_request__descriptor, remove_start },
-	{ PATH_PREFIX "Stat", &snapshots__key_request__descriptor, stat_start },
-	{ PATH_PREFIX "Update", &snapshots__update_request__descriptor, update_start },
-	{ PATH_PREFIX "List", &snapshots__list_request__descriptor, list_start },
-	{ PATH_PREFIX "Usage", &snapshots__key_request__descriptor, usage_start },
-	{ PATH_PREFIX "Cleanup", &snapshots__key_request__descriptor, cleanup_start },
-	{ NULL, NULL, NULL },
+	{ PATH_PREFIX "Prepare", &snapshots__create_request__descriptor, prepare_start, true },
+	{ PATH_PREFIX "View", &snapshots__create_request__descriptor, view_start, true },
+	{ PATH_PREFIX "Mounts", &snapshots__key_request__descriptor, mounts_start, false },
+	{ PATH_PREFIX "Commit", &snapshots__commit_request__descriptor, commit_start, true },
+	{ PATH_PREFIX "Remove", &snapshots__key_request__descriptor, remove_start, true },
+	{ PATH_PREFIX "Stat", &snapshots__key_request__descriptor, stat_start, false },
+	{ PATH_PREFIX "Update", &snapshots__update_request__descriptor, update_start, true },
+	{ PATH_PREFIX "List", &snapshots__list_request__descriptor, list_start, false },
+	{ PATH_PREFIX "Usage", &snapshots__key_request__descriptor, usage_start, true },
+	{ PATH_PREFIX "Cleanup", &snapshots__key_request__descriptor, cleanup_start, true },
+	{ 0 },
 };
 
 /* Say what of the home is not served. */

@@ -120,10 +120,12 @@ static void rig_pour(struct grpc_call *call, const ProtobufCMessage *message, vo
 }
 
 static const struct grpc_method rig_methods[] = {
-	{ "/test.Test/Echo", &grpc__health__v1__health_check_request__descriptor, rig_echo },
-	{ "/test.Test/Hold", &grpc__health__v1__health_check_request__descriptor, rig_hold },
-	{ "/test.Test/Flood", &grpc__health__v1__health_check_request__descriptor, rig_flood },
-	{ "/test.Test/Pour", &grpc__health__v1__health_check_request__descriptor, rig_pour },
+	{ "/test.Test/Echo", &grpc__health__v1__health_check_request__descriptor, rig_echo, false },
+	{ "/test.Test/Hold", &grpc__health__v1__health_check_request__descriptor, rig_hold, false },
+	{ "/test.Test/Work", &grpc__health__v1__health_check_request__descriptor, rig_hold, true },
+	{ "/test.Test/Flood", &grpc__health__v1__health_check_request__descriptor, rig_flood,
+	  false },
+	{ "/test.Test/Pour", &grpc__health__v1__health_check_request__descriptor, rig_pour, false },
 	{ 0 },
 };
 

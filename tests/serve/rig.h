@@ -8,6 +8,7 @@
  *
  *	Echo	answers with its message
  *	Hold	keeps the call until rig_release(), and counts cancels
+ *	Work	the same, and counts as work
  *	Flood	answers with messages of RIG_FLOOD_BYTES until `flood_bytes` are queued, as room allows
  *	Pour	the same, and asks for no room
  */

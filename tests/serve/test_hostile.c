@@ -787,6 +787,59 @@ START_TEST(test_fair_share)
 }
 END_TEST
 
+/* Work that one client has begun is in the way of others only up to a bound. */
+START_TEST(test_fair_turns)
+{
+	enum { CALLS = 100, WORKING = 8 };
+	struct server_limits limits = server_limits_default;
+	struct rig_client *greedy, *client;
+	struct rig_call *call;
+	struct rig *rig;
+
+	limits.working_max = WORKING;
+	limits.resets_per_second = 0;
+	rig = rig_create(&limits);
+	greedy = rig_connect(rig);
+	client = rig_connect(rig);
+	for (unsigned i = 0; i < CALLS; i++)
+		rig_call(greedy, "Work", "x");
+	rig_run(rig);
+	ck_assert_uint_eq(rig->held_count, WORKING);
+	/* Another client's is begun at once, and so is what takes no work. */
+	call = rig_call(client, "Work", "x");
+	rig_run(rig);
+	ck_assert_uint_eq(rig->held_count, WORKING + 1);
+	rig_wait(rig, rig_call(greedy, "Echo", "x"));
+	/* A reset ends no work, but a call that waits is gone. */
+	for (unsigned i = 0; i < CALLS / 2; i++)
+		rig_reset(greedy, greedy->calls[i]);
+	rig_run(rig);
+	ck_assert_uint_eq(rig->held_count, WORKING + 1);
+	ck_assert_uint_eq(rig->cancels, WORKING);
+	ck_assert_uint_eq(rig->server->calls_count, CALLS / 2 + WORKING + 1);
+	while (rig->held_count) {
+		ck_assert_uint_le(rig->held_count, WORKING + 1);
+		rig_release(rig);
+		rig_run(rig);
+	}
+	rig_expect(call, GRPC_OK, "");
+	for (unsigned i = CALLS / 2; i < CALLS; i++)
+		rig_expect(greedy->calls[i], GRPC_OK, "");
+	ck_assert_uint_eq(rig->held_total, WORKING + 1 + CALLS / 2);
+	/* One that goes takes what waits with it. */
+	for (unsigned i = 0; i < CALLS; i++)
+		rig_call(greedy, "Work", "x");
+	rig_run(rig);
+	rig_die(greedy);
+	rig_run(rig);
+	ck_assert_uint_eq(rig->server->calls_count, WORKING);
+	rig_release(rig);
+	rig_run(rig);
+	ck_assert_uint_eq(rig->server->calls_count, 0);
+	rig_destroy(rig);
+}
+END_TEST
+
 START_TEST(test_many_connections)
 {
 	struct server_limits limits = server_limits_default;
@@ -876,5 +929,5 @@ TEST_MAIN_UNIT("hostile", test_no_preface, test_silent_clients, test_half_frames
 	       test_ping_flood, test_settings_flood, test_frame_bounds, test_continuation_flood,
 	       test_pseudo_headers, test_large_headers, test_deaf_client, test_closed_window,
 	       test_stalled_request, test_input_bound, test_output_bound, test_unpacked_bound,
-	       test_held_bound, test_no_memory, test_fair_share, test_many_connections,
-	       test_call_while_draining, test_answers_while_it_dies)
+	       test_held_bound, test_no_memory, test_fair_share, test_fair_turns,
+	       test_many_connections, test_call_while_draining, test_answers_while_it_dies)
