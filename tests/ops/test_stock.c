@@ -17,6 +17,7 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <linux/btrfs.h>
+#include <semaphore.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <sys/ioctl.h>
@@ -125,13 +126,65 @@ static struct varve_statistics statistics(struct varve_store *store)
 	return seen;
 }
 
+/* Work for the reactor's thread: the stock, and its settings, are its own. */
+struct posted {
+	struct inbox_node node;
+	struct varve_store *store;
+	void (*run)(struct posted *posted);
+	sem_t over;
+	/* A setting and its value; a copy of "parent". */
+	uint64_t *setting, value;
+	struct stock_copy *copy;
+};
+
+static void posted_receive(struct inbox_node *node)
+{
+	struct posted *posted = container_of(node, struct posted, node);
+	posted->run(posted);
+	sem_post(&posted->over);
+}
+
+/* Let the reactor of STORE do what POSTED says, and wait until it is done. */
+static void posted_run(struct varve_store *store, struct posted *posted)
+{
+	posted->node.receive = posted_receive;
+	posted->store = store;
+	ck_assert_int_eq(sem_init(&posted->over, 0, 0), 0);
+	io_post(&store->core.io, &posted->node);
+	while (sem_wait(&posted->over) < 0)
+		ck_assert_int_eq(errno, EINTR);
+	sem_destroy(&posted->over);
+}
+
+static void run_set(struct posted *posted)
+{
+	*posted->setting = posted->value;
+}
+
+/* Set *SETTING, one of STORE's, to VALUE. */
+static void set_ns(struct varve_store *store, uint64_t *setting, uint64_t value)
+{
+	struct posted posted = { .run = run_set, .setting = setting, .value = value };
+	posted_run(store, &posted);
+}
+
+static void run_take(struct posted *posted)
+{
+	posted->copy = stock_take(posted->store, "parent");
+}
+
+static void run_return(struct posted *posted)
+{
+	stock_return(posted->store, "parent", posted->copy);
+}
+
 /* Open HOME for spare copies. */
 static struct varve_store *open_spares(const char *home)
 {
 	struct varve_config config = test_config(home);
 	config.flags |= VARVE_OPEN_SPARES | VARVE_OPEN_RELAXED;
 	struct varve_store *store = test_open_config(&config);
-	/* A machine may stand still for long. */
+	/* A machine may stand still for long. The reactor reads it when it knows a parent. */
 	store->settings.stock_idle_ns = UINT64_MAX / 4;
 	return store;
 }
@@ -549,17 +602,17 @@ START_TEST(test_returned)
 	/* A copy that was returned counts as held, also where others were taken meanwhile. */
 	char *home = test_home();
 	struct varve_store *store = open_parent(home);
-	struct stock_copy *copy;
+	struct posted posted = { .run = run_take };
 	stock_up(store, "parent");
 	await(store, test_leftovers(home) == statistics(store).spares);
-	/* The reactor sleeps. */
-	copy = stock_take(store, "parent");
-	ck_assert_ptr_nonnull(copy);
+	posted_run(store, &posted);
+	ck_assert_ptr_nonnull(posted.copy);
 	uint64_t taken = statistics(store).spares_taken;
 	test_create(store, "child", "parent");
 	ck_assert_uint_eq(statistics(store).spares_taken, taken + 1);
 	await(store, test_leftovers(home) == statistics(store).spares + 1);
-	stock_return(store, "parent", copy);
+	posted.run = run_return;
+	posted_run(store, &posted);
 	ck_assert_uint_eq(test_leftovers(home), statistics(store).spares);
 	test_close(store);
 }
@@ -619,7 +672,7 @@ START_TEST(test_parent_removed)
 	/* Another process removes it, or it is used no more. */
 	test_create(store, "parent", NULL);
 	stock_up(store, "parent");
-	store->settings.stock_idle_ns = 1;
+	set_ns(store, &store->settings.stock_idle_ns, 1);
 	await(store, !statistics(store).spares && !test_leftovers(home));
 	struct varve_statistics seen = statistics(store);
 	ck_assert_uint_eq(seen.spares_made, seen.spares_taken + seen.spares_dropped);
@@ -717,9 +770,9 @@ START_TEST(test_sizes)
 	struct varve_store *store = open_parent(home);
 	uint64_t made;
 	machine.shared = true;
-	store->settings.stock_rest_ns = UINT64_MAX / 4;
-	store->settings.stock_fast_ns = 0;
-	store->settings.stock_slow_ns = UINT64_MAX / 4;
+	set_ns(store, &store->settings.stock_rest_ns, UINT64_MAX / 4);
+	set_ns(store, &store->settings.stock_fast_ns, 0);
+	set_ns(store, &store->settings.stock_slow_ns, UINT64_MAX / 4);
 	/* They are neither soon used up nor late: there remain few. The first was probed. */
 	stock_up(store, "parent");
 	await(store, statistics(store).spares > sizes[0].left);
@@ -727,7 +780,7 @@ START_TEST(test_sizes)
 		test_create(store, "first", "parent");
 	await(store, statistics(store).spares == sizes[0].held);
 	/* Each time soon: twice as many, up to the most. */
-	store->settings.stock_fast_ns = UINT64_MAX / 4;
+	set_ns(store, &store->settings.stock_fast_ns, UINT64_MAX / 4);
 	for (size_t i = 0; i + 1 < ARRAY_SIZE(sizes); i++) {
 		made = statistics(store).spares_made;
 		use_up(store, sizes[i].held, sizes[i].left);
@@ -736,7 +789,8 @@ START_TEST(test_sizes)
 				  sizes[i + 1].held - sizes[i].left);
 	}
 	/* Each time late: half as many, down to the least. */
-	store->settings.stock_fast_ns = store->settings.stock_slow_ns = 0;
+	set_ns(store, &store->settings.stock_fast_ns, 0);
+	set_ns(store, &store->settings.stock_slow_ns, 0);
 	for (size_t i = ARRAY_SIZE(sizes) - 2; i > 0; i--) {
 		use_up(store, sizes[i].held, sizes[i].left);
 		await(store, statistics(store).spares == sizes[i - 1].held);
@@ -747,7 +801,7 @@ START_TEST(test_sizes)
 		await(store, statistics(store).spares == sizes[0].held);
 	}
 	/* In the end all are given back. */
-	store->settings.stock_idle_ns = 1;
+	set_ns(store, &store->settings.stock_idle_ns, 1);
 	await(store, !statistics(store).spares && !test_leftovers(home));
 	test_close(store);
 }
@@ -813,7 +867,7 @@ START_TEST(test_stuck)
 	for (int end = 0; end < 2; end++) {
 		stock_up(store, "parent");
 		uint64_t dropped = statistics(store).spares_dropped;
-		store->settings.stock_rest_ns = end ? UINT64_MAX / 4 : 0;
+		set_ns(store, &store->settings.stock_rest_ns, end ? UINT64_MAX / 4 : 0);
 		machine.stuck = true;
 		test_remove_layer(store, "parent");
 		await(store, statistics(store).spares_dropped > dropped);
