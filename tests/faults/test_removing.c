@@ -10,6 +10,7 @@
 
 #include <btrfsutil.h>
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <linux/btrfs.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -26,6 +27,10 @@ static _Atomic bool after_destroy, after_rename, destroy_fails;
 /* A sweep is asked for, too; how often they looked. */
 static bool sweeps;
 static unsigned looks;
+/* The store and the removal that is cancelled once the root of the layer is unlinked. */
+static struct varve_store *cancelled_store;
+static varve_request cancelled;
+static _Atomic bool after_unlink;
 
 /* Let the stores look. */
 static void look(void)
@@ -83,6 +88,16 @@ __attribute__((visibility("default"))) int renameat2(int from_fd, const char *fr
 	int r = (int)syscall(SYS_renameat2, from_fd, from, to_fd, to, flags), error = errno;
 	if (!strcmp(from, "layer") && !r && atomic_exchange(&after_rename, false))
 		look();
+	errno = error;
+	return r;
+}
+
+/* What an owner empties is in the trash, OWNER.NUMBER; nothing in it has a dot in its name. */
+__attribute__((visibility("default"))) int unlinkat(int dir_fd, const char *name, int flags)
+{
+	int r = (int)syscall(SYS_unlinkat, dir_fd, name, flags), error = errno;
+	if (!r && flags & AT_REMOVEDIR && strchr(name, '.') && atomic_exchange(&after_unlink, false))
+		test_error(varve_cancel(cancelled_store, cancelled), 0);
 	errno = error;
 	return r;
 }
@@ -174,4 +189,32 @@ START_TEST(test_put_back)
 }
 END_TEST
 
-TEST_MAIN("removing", test_destroyed, test_in_trash, test_put_back)
+static int cancel_emptied(void *home)
+{
+	const char *const labels[] = { "a=1", NULL };
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	struct test_record record = { 0 };
+	struct varve_store *store = test_open(home);
+	options.labels = labels;
+	test_error(varve_layer_create_wait(store, "layer", &options, NULL), 0);
+	test_mkdir(test_path("%s/directory", test_layer(home, "layer")));
+	cancelled_store = store;
+	after_unlink = true;
+	test_error(varve_layer_remove(store, "layer", 0, test_record, &record, &cancelled), 0);
+	test_error(test_await(store, &record), 0);
+	ck_assert(!after_unlink);
+	ck_assert_int_eq(test_layers(home), 0);
+	ck_assert_int_eq(test_entries(test_path("%s/.varve/trash", (char *)home)), 0);
+	ck_assert(!test_exists(test_path("%s/.varve/layers/layer", (char *)home)));
+	test_close(store);
+	return 0;
+}
+
+/* A cancel that comes when the owner has removed all of the layer comes too late. */
+START_TEST(test_cancelled_late)
+{
+	test_as_nobody_denied(cancel_emptied);
+}
+END_TEST
+
+TEST_MAIN("removing", test_destroyed, test_in_trash, test_put_back, test_cancelled_late)
