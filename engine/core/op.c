@@ -256,7 +256,8 @@ void op_done(struct op *op, int result)
 			core->later_wait_ns = LOCK_RETRY_MIN_NS;
 			core->later_ns = now_ns() + core->later_wait_ns;
 		}
-		op->withdraw = op_unlink;
+		/* A step that a cancel does not stop takes its turn, and sees it then. */
+		op->withdraw = op->state <= op->request->class->cancel_last ? op_unlink : NULL;
 		list_append(&core->later, &op->link);
 		return;
 	}

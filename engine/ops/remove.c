@@ -13,12 +13,20 @@
  *	          walk may run
  *	EMPTY     unlinks what is in it, and removes it      as a crash               a leftover in the trash, or where it was
  *	                                                                              not moved, the layer without some content
- *	DURABLE   waits for a commit                         nothing                  the layer, or a leftover, or nothing
+ *	FORGET    removes the records where DESTROY and      its records              the layer, or a leftover, or nothing,
+ *	          NESTED could not: waits for their lock                              with or without its records
+ *	DURABLE   waits for a commit                         nothing                  as FORGET
  *	UNDO      see above                                  a leftover in the trash  the same
  *
  * Flags (chattr +i, +a), a mode that denies the owner, and the read-only state are removed where
  * they forbid to destroy the layer (dir/loosen.h). A layer that stays whole gets them back, but not
  * after a crash.
+ *
+ * The records (store/size_record.h) of a layer that is out of its place are marked until they are
+ * removed too, or the layer is back: no check takes them for left over meanwhile, no sweep removes
+ * its size, and no other process makes a layer with records of that name. A mark ends with its
+ * process. What a crash then leaves is found by a check and removed by a sweep: a record without a
+ * layer at once, what is in the trash with its labels once its process is gone.
  *
  * Programs in a layer may make subvolumes while they are being destroyed: then there is another
  * round, up to a bound.
@@ -56,6 +64,7 @@ enum remove_state {
 	REMOVE_NESTED,
 	REMOVE_TURN,
 	REMOVE_EMPTY,
+	REMOVE_FORGET,
 	REMOVE_DURABLE,
 	REMOVE_UNDO,
 	REMOVE_STATES
@@ -102,8 +111,11 @@ struct remove {
 	const char *lost;
 	/* We may not destroy it, so it is emptied; unlinking has begun; it is gone. */
 	bool denied, emptying, gone;
-	/* Its records are marked (store/size_record.h). */
-	bool marked;
+	/*
+	 * Its records are marked (store/size_record.h); they are still there, since another process
+	 * held their lock.
+	 */
+	bool marked, remembered;
 	/*
 	 * What empties it, on the heap; its root directory, and what the clone of that lives by
 	 * (mounts_clone()).
@@ -175,6 +187,8 @@ static int remove_gone(struct op *op)
 {
 	remove_of(op)->gone = true;
 	background_passed(op, remove_of(op)->worked_ns);
+	if (remove_of(op)->remembered)
+		return REMOVE_FORGET;
 	return op->request->durable ? REMOVE_DURABLE : OP_END;
 }
 
@@ -195,22 +209,33 @@ static void remove_unmark(struct remove *remove)
 /* ---- DESTROY --------------------------------------------------------------------------------- */
 
 /*
- * The layer is destroyed: forget its size and its labels, and let it leave its groups. A failure is
- * ignored, since there is no layer any more: a record without a layer means nothing. A sweep
- * removes it, and the next one of that name replaces it. At a boundary.
+ * The layer is destroyed: forget its size and its labels where SIZES and RECORDS say so. A failure
+ * is ignored, since there is no layer any more: a record without a layer means nothing. A sweep
+ * removes it, and the next one of that name replaces it. 0, or OP_LATER while another process holds
+ * the lock: then they stay marked. Any thread.
  */
+static int remove_records(struct remove *remove, bool sizes, bool records)
+{
+	struct varve_store *store = op_store(&remove->op);
+	int size = sizes ? size_record_drop(store, remove->op.id) : 0,
+	    record = records ? record_drop(store, remove->op.id) : 0;
+
+	remove->remembered = size == OP_LATER || record == OP_LATER;
+	if (remove->remembered)
+		return OP_LATER;
+	remove_unmark(remove);
+	return 0;
+}
+
+/* The same of all that there is of it at this boundary; and let it leave its groups. */
 static void remove_forget(struct remove *remove)
 {
 	struct varve_store *store = op_store(&remove->op);
 	const struct layout_removing *any = &store->layout.removing;
 
-	if (any->sizes)
-		size_record_drop(store, remove->op.id);
-	if (any->records)
-		record_drop(store, remove->op.id);
+	remove_records(remove, any->sizes, any->records);
 	if (remove->number && any->groups)
 		groups_leave(store, remove->number, NULL);
-	remove_unmark(remove);
 }
 
 /* Destroy the layer in its place, at a boundary. */
@@ -584,17 +609,6 @@ static int remove_empty(struct op *op)
 	return op_call(op);
 }
 
-/* Remove the records of the layer, which is gone; as in remove_forget(). Lane thread. */
-static int remove_forget_run(struct call *call)
-{
-	struct op *op = container_of(call, struct op, call);
-
-	size_record_drop(op_store(op), op->id);
-	record_drop(op_store(op), op->id);
-	remove_unmark(remove_of(op));
-	return 0;
-}
-
 static int remove_empty_done(struct op *op, int result)
 {
 	struct remove *remove = remove_of(op);
@@ -612,12 +626,29 @@ static int remove_empty_done(struct op *op, int result)
 	workers_leave(op);
 	if (result < 0)
 		return result;
-	if (!remove->gone) {
-		remove->gone = true;
-		backlog_destroyed(op_store(op));
-		call_function(&op->call, LANE_FS, "unlinkat", remove_forget_run);
-		return op_call(op);
-	}
+	backlog_destroyed(op_store(op));
+	remove->remembered = true;
+	return remove_gone(op);
+}
+
+/* ---- FORGET ---------------------------------------------------------------------------------- */
+
+/* Remove the records of the layer, which is gone. Lane thread. */
+static int remove_forget_run(struct call *call)
+{
+	return remove_records(remove_of(container_of(call, struct op, call)), true, true);
+}
+
+static int remove_forget_begin(struct op *op)
+{
+	call_function(&op->call, LANE_FS, "unlinkat", remove_forget_run);
+	return op_call(op);
+}
+
+/* The layer is gone whatever becomes of its records, also where a cancel ends the wait. */
+static int remove_forgotten(struct op *op, int result)
+{
+	remove_of(op)->remembered = false;
 	return remove_gone(op);
 }
 
@@ -713,6 +744,7 @@ static const struct op_step remove_steps[REMOVE_STATES] = {
 	[REMOVE_NESTED] = { "NESTED", remove_nested, remove_nested_done, true },
 	[REMOVE_TURN] = { "TURN", workers_admit, NULL },
 	[REMOVE_EMPTY] = { "EMPTY", remove_empty, remove_empty_done, true },
+	[REMOVE_FORGET] = { "FORGET", remove_forget_begin, remove_forgotten },
 	[REMOVE_DURABLE] = { "DURABLE", commit_names, NULL },
 	[REMOVE_UNDO] = { "UNDO", remove_undo, remove_undone },
 };

@@ -17,11 +17,15 @@
  * step begins anew later.
  *
  * A removal destroys the layer without the lock, since that may take as long as a commit, and takes
- * it to remove the records. In between, and while the layer is in the trash, from where a failure
- * puts it back, it holds a mark: an open file description lock, shared, on the byte of the lock's
- * file that stands for the id. A mark is never waited for, and ends with its process. What asks for
- * it (F_OFD_GETLK) changes nothing: a check does not report the records of such a layer, and a
- * sweep leaves its size. A removal that cannot have a mark goes on without it.
+ * it to remove the records. Where it has to wait for the lock and is cancelled then, it has still
+ * succeeded, and leaves a record without a layer.
+ *
+ * From before the layer is out of its place until the records are removed, or the layer is back,
+ * the removal holds a mark: an open file description lock, shared, on the byte of the lock's file
+ * that stands for the id. It ends with the process, and with the children that were forked from it
+ * and have not executed a program. What asks for it (F_OFD_GETLK) changes nothing: a check does not
+ * report the records of such a layer, and a sweep leaves its size. A removal that cannot have a
+ * mark goes on without it.
  */
 #ifndef VARVE_STORE_SIZE_RECORD_H
 #define VARVE_STORE_SIZE_RECORD_H

@@ -155,6 +155,65 @@ START_TEST(test_stopped_holder)
 }
 END_TEST
 
+/* Submit the removal of ID, and wait until that waits for the lock: the layer is gone by then. */
+static varve_request submit_removal(struct varve_store *store, const char *home, const char *id,
+				    struct test_record *record)
+{
+	varve_request request;
+	test_error(varve_layer_remove(store, id, 0, test_record, record, &request), 0);
+	await_wait(store, record);
+	ck_assert(!test_layer_exists(home, id));
+	ck_assert(test_exists(test_path("%s/quotas/%s", home, id)));
+	return request;
+}
+
+/* Assert that a check of STORE finds COUNT. */
+static void assert_findings(struct varve_store *store, size_t expected)
+{
+	struct varve_finding *findings;
+	size_t count;
+	test_error(varve_check_wait(store, &findings, &count, NULL), 0);
+	ck_assert_msg(count == expected, "%zu findings: %s", count,
+		      count ? findings[0].path : "");
+	free(findings);
+}
+
+/* A removal leaves no record: it waits for the lock, and a check finds nothing meanwhile. */
+START_TEST(test_removal_waits)
+{
+	static const char *const ids[] = { "waits", "cancelled", "closed" };
+	const char *const sizes[] = { "size=8m", NULL }, *const labels[] = { "a=1", NULL };
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	struct test_record records[TEST_COUNT(ids)] = { 0 };
+	char *home = test_home();
+	struct varve_store *store = open_counted(home);
+	options.storage_options = sizes;
+	options.labels = labels;
+	for (size_t i = 0; i < TEST_COUNT(ids); i++)
+		test_error(varve_layer_create_wait(store, ids[i], &options, NULL), 0);
+	int holder = start_holder(home);
+	submit_removal(store, home, "waits", &records[0]);
+	assert_findings(store, 0);
+	end_holder(holder);
+	test_error(test_await(store, &records[0]), 0);
+	ck_assert(!test_exists(test_path("%s/quotas/waits", home)));
+	ck_assert(!test_exists(test_path("%s/.varve/layers/waits", home)));
+	/* The layer is gone: a cancel ends the wait, and so does closing; a sweep does the rest. */
+	holder = start_holder(home);
+	varve_request request = submit_removal(store, home, "cancelled", &records[1]);
+	test_error(varve_cancel(store, request), 0);
+	test_error(test_await(store, &records[1]), 0);
+	submit_removal(store, home, "closed", &records[2]);
+	test_close(store);
+	test_error(records[2].error, 0);
+	end_holder(holder);
+	store = open_counted(home);
+	assert_findings(store, 0);
+	ck_assert(!test_exists(test_path("%s/quotas/cancelled", home)));
+	test_close(store);
+}
+END_TEST
+
 /* Nothing to do: the lock is not even looked for. */
 START_TEST(test_no_need)
 {
@@ -170,4 +229,4 @@ START_TEST(test_no_need)
 }
 END_TEST
 
-TEST_MAIN("locks", test_stopped_holder, test_no_need)
+TEST_MAIN("locks", test_stopped_holder, test_removal_waits, test_no_need)
