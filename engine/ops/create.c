@@ -389,7 +389,7 @@ static int create_prepare_free(struct create *create)
 	int mode, r;
 
 	create->op.call.name = "unlinkat";
-	r = size_record_drop(store, create->op.id);
+	r = size_record_drop_old(store, create->op.id);
 	if (r < 0)
 		return r;
 	if (!create->source)
@@ -426,7 +426,7 @@ static int create_prepare_quota(struct create *create)
 	backlog_saw_quota(store, mode);
 	if (!create->size) {
 		op->call.name = "unlinkat";
-		r = size_record_drop(store, op->id);
+		r = size_record_drop_old(store, op->id);
 		return r < 0 ? r : mode;
 	}
 	op->call.name = "openat";
@@ -872,7 +872,7 @@ static int create_publish_recorded(struct create *create)
 	struct op *op = &create->op;
 	struct varve_store *store = op_store(op);
 	struct stat stat;
-	int r = size_record_enter(store);
+	int r = size_record_enter(store, op->id);
 
 	op->call.name = "flock";
 	if (r)

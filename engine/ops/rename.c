@@ -124,6 +124,9 @@ static int rename_move(struct op *op, const char *from, const char *to)
 		r = rename_prove(op, from);
 	if (r)
 		return r;
+	r = size_record_await(&lock, to);
+	if (r)
+		return r;
 	op->call.name = "fstatat";
 	op->subject = to;
 	r = layer_vacate(store, to);

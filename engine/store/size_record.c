@@ -90,11 +90,12 @@ void size_record_unlock(struct size_record_lock *lock)
 	lock->store = NULL;
 }
 
-int size_record_enter(struct varve_store *store)
+int size_record_enter(struct varve_store *store, const char *id)
 {
 	struct size_record_lock *lock = &store->layout.entered;
+	int r = lock->store ? 0 : size_record_lock(store, lock);
 
-	return lock->store ? 0 : size_record_lock(store, lock);
+	return r ? r : size_record_await(lock, id);
 }
 
 void size_record_leave(struct varve_store *store)
@@ -140,9 +141,23 @@ void size_record_unmark(struct varve_store *store, const char *id)
 		fcntl(store->layout.marks_fd, F_OFD_SETLK, &range);
 }
 
-int size_record_marked(struct varve_store *store, const char *id)
+/* Is ID marked, by any store, as FD sees, which has no marks itself? 1, 0, or -errno. */
+static int size_record_ask(int fd, const char *id)
 {
 	struct flock range = size_record_range(id, F_WRLCK);
+
+	return fcntl(fd, F_OFD_GETLK, &range) < 0 ? negative_errno() : range.l_type != F_UNLCK;
+}
+
+int size_record_await(const struct size_record_lock *lock, const char *id)
+{
+	int r = size_record_ask(lock->fd, id);
+
+	return r > 0 ? OP_LATER : r;
+}
+
+int size_record_marked(struct varve_store *store, const char *id)
+{
 	int own_fd = layout_find(store, LAYOUT_OWN);
 	_cleanup_close_ int fd = -EBADF;
 
@@ -153,7 +168,7 @@ int size_record_marked(struct varve_store *store, const char *id)
 		openat(own_fd, RECORD_LOCK_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
 	if (fd < 0)
 		return fd == -ENOENT || fd == -EACCES ? 0 : fd;
-	return fcntl(fd, F_OFD_GETLK, &range) < 0 ? negative_errno() : range.l_type != F_UNLCK;
+	return size_record_ask(fd, id);
 }
 
 /* ---- the holder ------------------------------------------------------------------------------ */
@@ -294,11 +309,14 @@ static int size_record_kept(struct varve_store *store, const char *id)
 	return stat.st_ino != ABI_STAND_IN_INODE;
 }
 
+/* What becomes of a record whose layer another removal may put back. */
+enum size_record_use { RECORD_GOES, RECORD_STAYS, RECORD_WAITS };
+
 /*
- * Remove the record of ID unless there is something in the layer's place, or, where LEFT says so, a
- * removal of it is under way.
+ * Remove the record of ID unless there is something in the layer's place; USE says what is done
+ * while a removal of it is under way.
  */
-static int size_record_take(struct varve_store *store, const char *id, bool left)
+static int size_record_take(struct varve_store *store, const char *id, enum size_record_use use)
 {
 	_cleanup_unlock_ struct size_record_lock lock = { 0 };
 	int r = layer_file_there(store, LAYOUT_QUOTAS, id);
@@ -309,19 +327,27 @@ static int size_record_take(struct varve_store *store, const char *id, bool left
 	r = size_record_lock(store, &lock);
 	if (!r)
 		r = size_record_kept(store, id);
-	if (!r && left)
-		r = size_record_marked(store, id);
+	if (!r && use != RECORD_GOES) {
+		r = size_record_ask(lock.fd, id);
+		if (r > 0 && use == RECORD_WAITS)
+			r = OP_LATER;
+	}
 	return r ? MIN(r, 0) : layer_file_remove(store, LAYOUT_QUOTAS, id);
 }
 
 int size_record_drop(struct varve_store *store, const char *id)
 {
-	return size_record_take(store, id, false);
+	return size_record_take(store, id, RECORD_GOES);
 }
 
 int size_record_drop_left(struct varve_store *store, const char *id)
 {
-	return size_record_take(store, id, true);
+	return size_record_take(store, id, RECORD_STAYS);
+}
+
+int size_record_drop_old(struct varve_store *store, const char *id)
+{
+	return size_record_take(store, id, RECORD_WAITS);
 }
 
 int size_record_read(int fd, uint64_t *ret_bytes)

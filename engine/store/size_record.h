@@ -24,8 +24,9 @@
  * the removal holds a mark: an open file description lock, shared, on the byte of the lock's file
  * that stands for the id. It ends with the process, and with the children that were forked from it
  * and have not executed a program. What asks for it (F_OFD_GETLK) changes nothing: a check does not
- * report the records of such a layer, and a sweep leaves its size. A removal that cannot have a
- * mark goes on without it.
+ * report the records of such a layer, and a sweep leaves its size. What would replace them waits as
+ * for the lock: a create of that name by another process, or a rename to it. A removal that cannot
+ * have a mark goes on without it.
  */
 #ifndef VARVE_STORE_SIZE_RECORD_H
 #define VARVE_STORE_SIZE_RECORD_H
@@ -45,10 +46,11 @@ int size_record_lock_made(struct varve_store *store, struct size_record_lock *re
 void size_record_unlock(struct size_record_lock *lock);
 
 /*
- * Take the lock for all creates that follow each other at a boundary: as size_record_lock(). It is
- * held until size_record_leave(). The boundary's thread.
+ * Take the lock for a create of ID, and for all creates that follow each other at a boundary: as
+ * size_record_lock(). OP_LATER also while ID is marked. It is held until size_record_leave(). The
+ * boundary's thread.
  */
-int size_record_enter(struct varve_store *store);
+int size_record_enter(struct varve_store *store, const char *id);
 
 /* Give it back, if it is held for them. The boundary's thread. */
 void size_record_leave(struct varve_store *store);
@@ -64,6 +66,9 @@ void size_record_unmark(struct varve_store *store, const char *id);
 
 /* Is ID marked, by any store? 1, 0, or -errno. */
 int size_record_marked(struct varve_store *store, const char *id);
+
+/* The same with the lock held, to place records of ID: OP_LATER while it is marked, 0 or -errno. */
+int size_record_await(const struct size_record_lock *lock, const char *id);
 
 /*
  * The process that holds the lock, as far as it is known: its number, 0 when there is none, or
@@ -95,6 +100,9 @@ int size_record_drop(struct varve_store *store, const char *id);
 
 /* The same, unless ID is marked: for what was left. */
 int size_record_drop_left(struct varve_store *store, const char *id);
+
+/* The same, before a layer of that name is made: OP_LATER while ID is marked. */
+int size_record_drop_old(struct varve_store *store, const char *id);
 
 /*
  * The size that is recorded for ID: 1 and *RET_BYTES, 0 when none is, -EINVAL when it does not

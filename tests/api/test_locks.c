@@ -173,8 +173,7 @@ static void assert_findings(struct varve_store *store, size_t expected)
 	struct varve_finding *findings;
 	size_t count;
 	test_error(varve_check_wait(store, &findings, &count, NULL), 0);
-	ck_assert_msg(count == expected, "%zu findings: %s", count,
-		      count ? findings[0].path : "");
+	ck_assert_msg(count == expected, "%zu findings: %s", count, count ? findings[0].path : "");
 	free(findings);
 }
 

@@ -2,7 +2,8 @@
 /*
  * A check and a sweep, of this store and of another, while a removal is between two of its calls:
  * the layer is destroyed and its records are not yet removed, or it is in the trash, from where a
- * failure would put it back. The check finds nothing, and the sweep leaves the size.
+ * failure would put it back. The check finds nothing, and the sweep leaves the size. A create of
+ * its name by another store waits where it would take or replace the records.
  *
  * varve-test: backend=both
  */
@@ -15,6 +16,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -32,9 +34,28 @@ static struct varve_store *cancelled_store;
 static varve_request cancelled;
 static _Atomic bool after_unlink;
 
-/* Let the stores look. */
+/* Another store's create of the layer, which begins where the stores would look; it waits. */
+static void (*creates)(struct varve_store *store, struct test_record *record);
+static struct test_record created;
+static atomic_uint waits;
+
+/* Take a line of the trace of the stores that look. */
+static void take_line(void *log_data, const char *line)
+{
+	if (strstr(line, "another process holds the lock"))
+		atomic_fetch_add(&waits, 1);
+}
+
+/* Let the stores look, or one of them begin to create the layer. */
 static void look(void)
 {
+	looks++;
+	if (creates) {
+		creates(stores[1], &created);
+		while (!created.calls && !atomic_load(&waits))
+			ck_assert_int_ge(varve_wait(stores[1], 1), 0);
+		return;
+	}
 	for (size_t i = 0; i < TEST_COUNT(stores); i++) {
 		struct varve_finding *findings;
 		struct varve_sweep_report report = VARVE_SWEEP_REPORT_INIT;
@@ -50,7 +71,6 @@ static void look(void)
 		ck_assert_uint_eq(report.records_removed, 0);
 		ck_assert(test_exists(test_path("%s/quotas/layer", looked_home)));
 	}
-	looks++;
 }
 
 /* These stand for the C library's. */
@@ -96,7 +116,8 @@ __attribute__((visibility("default"))) int renameat2(int from_fd, const char *fr
 __attribute__((visibility("default"))) int unlinkat(int dir_fd, const char *name, int flags)
 {
 	int r = (int)syscall(SYS_unlinkat, dir_fd, name, flags), error = errno;
-	if (!r && flags & AT_REMOVEDIR && strchr(name, '.') && atomic_exchange(&after_unlink, false))
+	if (!r && flags & AT_REMOVEDIR && strchr(name, '.') &&
+	    atomic_exchange(&after_unlink, false))
 		test_error(varve_cancel(cancelled_store, cancelled), 0);
 	errno = error;
 	return r;
@@ -110,7 +131,10 @@ static struct varve_store *begin(bool nested)
 	struct varve_failure failure;
 	looked_home = test_home();
 	stores[0] = open_in_mode(looked_home, VARVE_QUOTA_FULL);
-	stores[1] = test_open(looked_home);
+	struct varve_config config = test_config(looked_home);
+	config.debug = "op";
+	config.log = take_line;
+	stores[1] = test_open_config(&config);
 	options.labels = labels;
 	options.storage_options = sizes;
 	test_ok(varve_layer_create_wait(stores[0], "layer", &options, &failure), &failure);
@@ -189,6 +213,90 @@ START_TEST(test_put_back)
 }
 END_TEST
 
+/* A create without records that fails once it has begun: it would take the size that was left. */
+static void create_from_garbage(struct varve_store *store, struct test_record *record)
+{
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	struct varve_apply_options apply = VARVE_APPLY_OPTIONS_INIT;
+	char garbage[1024];
+	int fd = memfd_create("garbage", MFD_CLOEXEC);
+	memset(garbage, 'x', sizeof(garbage));
+	ck_assert_int_eq(pwrite(fd, garbage, sizeof(garbage), 0), sizeof(garbage));
+	options.apply = &apply;
+	options.apply_fd = fd;
+	test_error(varve_layer_create(store, "layer", &options, test_record, record, NULL), 0);
+	close(fd);
+}
+
+/* A create with records of its own, which would replace those that were left. */
+static void create_recorded(struct varve_store *store, struct test_record *record)
+{
+	const char *const labels[] = { "b=2", NULL }, *const sizes[] = { "size=4m", NULL };
+	struct varve_create_options options = VARVE_CREATE_OPTIONS_INIT;
+	options.labels = labels;
+	options.storage_options = sizes;
+	test_error(varve_layer_create(store, "layer", &options, test_record, record, NULL), 0);
+}
+
+/* Assert that the layer has LABEL. */
+static void assert_label(struct varve_store *store, const char *label)
+{
+	const char *const wanted[] = { label, NULL };
+	struct varve_find_options options = VARVE_FIND_OPTIONS_INIT;
+	char **ids;
+	size_t count;
+	options.labels = wanted;
+	test_error(varve_layer_find_wait(store, &options, &ids, NULL, &count, NULL), 0);
+	ck_assert_uint_eq(count, 1);
+	free(ids);
+}
+
+/* What a failed removal puts back has its records, though others create a layer of its name. */
+static void put_back_beside(void (*create)(struct varve_store *store, struct test_record *record))
+{
+	struct varve_store *store = begin(true);
+	creates = create;
+	memset(&created, 0, sizeof(created));
+	atomic_store(&waits, 0);
+	after_rename = destroy_fails = true;
+	test_error(varve_layer_remove_wait(store, "layer", 0, NULL), -EIO);
+	creates = NULL;
+	test_error(test_await(stores[1], &created), -EEXIST);
+	ck_assert(test_layer_exists(looked_home, "layer"));
+	ck_assert_str_eq(test_read(test_path("%s/quotas/layer", looked_home)), "8388608");
+	assert_label(store, "a=1");
+	end(1);
+}
+
+START_TEST(test_put_back_beside_failure)
+{
+	put_back_beside(create_from_garbage);
+}
+END_TEST
+
+START_TEST(test_put_back_beside_create)
+{
+	put_back_beside(create_recorded);
+}
+END_TEST
+
+/* A removal that succeeds lets the create go on, which has its own records. */
+START_TEST(test_create_waits)
+{
+	struct varve_store *store = begin(true);
+	creates = create_recorded;
+	memset(&created, 0, sizeof(created));
+	atomic_store(&waits, 0);
+	after_rename = true;
+	test_remove_layer(store, "layer");
+	creates = NULL;
+	test_error(test_await(stores[1], &created), 0);
+	ck_assert_str_eq(test_read(test_path("%s/quotas/layer", looked_home)), "4194304");
+	assert_label(store, "b=2");
+	end(1);
+}
+END_TEST
+
 static int cancel_emptied(void *home)
 {
 	const char *const labels[] = { "a=1", NULL };
@@ -217,4 +325,5 @@ START_TEST(test_cancelled_late)
 }
 END_TEST
 
-TEST_MAIN("removing", test_destroyed, test_in_trash, test_put_back, test_cancelled_late)
+TEST_MAIN("removing", test_destroyed, test_in_trash, test_put_back, test_put_back_beside_failure,
+	  test_put_back_beside_create, test_create_waits, test_cancelled_late)
