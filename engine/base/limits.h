@@ -265,6 +265,12 @@
  */
 #define COMMIT_FIRST_MIN 16
 
+/*
+ * Boundaries that follow each other while creates wait for a group or others for a commit; then
+ * those have their turn (group_commit.h).
+ */
+#define COMMIT_BOUNDARIES_MAX 64
+
 /* Destroys run at one boundary between groups while creates wait, however short they are. */
 #define DESTROYS_PER_GROUP_MAX 128
 

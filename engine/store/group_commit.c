@@ -123,6 +123,7 @@ static void commit_member_left(struct group_commit *commits, unsigned slot, bool
 	 */
 	if (!commits->staging) {
 		list_splice(&commits->durable, &commits->carried);
+		commits->barren = !commits->made && !list_empty(&commits->durable);
 		commit_count_group(commits);
 	}
 }
@@ -205,6 +206,7 @@ static void commit_begin(struct group_commit *commits)
 	struct op *first = NULL;
 
 	commits->commit_made = false;
+	commits->passed = 0;
 	commits->group = commits->made = 0;
 	commits->destroyed = 0;
 	commits->destroyed_ns = 0;
@@ -395,6 +397,10 @@ static void commit_serial_begin(struct group_commit *commits)
 	}
 	/* What is published waits for the end of the call, too. */
 	list_splice(&commits->serial_tidies, &commits->tidies);
+	if (commit_gathered(commits) || !list_empty(&commits->durable))
+		commits->passed++;
+	else
+		commits->passed = 0;
 	commits->awaited = commits->publishes || commit_gathered(commits) ||
 			   !list_empty(&commits->guests) || !list_empty(&commits->durable);
 	commits->serial_running = true;
@@ -501,6 +507,10 @@ static void commit_start(struct group_commit *commits)
 {
 	struct commit_sync *sync = &commits->commit;
 
+	commits->barren = false;
+	/* Those that gather have not had their turn. */
+	if (!commit_gathered(commits))
+		commits->passed = 0;
 	list_splice(&sync->ops, &commits->durable);
 	sync->cover = COMMIT_NAMES;
 	list_for_each(link, &sync->ops)
@@ -545,6 +555,23 @@ static bool commit_many(const struct group_commit *commits)
 	return gathered && made >= COMMIT_FIRST_MIN;
 }
 
+/*
+ * Is a commit to be made for those that wait for one, beside what comes next? That is a group like
+ * the last one, which has made no snapshot, or one more boundary of many.
+ */
+static bool commit_beside(const struct group_commit *commits)
+{
+	return !list_empty(&commits->durable) && !commits->commit.running &&
+	       (commits->barren || commits->passed >= COMMIT_BOUNDARIES_MAX);
+}
+
+/* Do boundaries follow each other for so long that a group has to begin, if any wait for one? */
+static bool commit_overdue(const struct group_commit *commits)
+{
+	return commits->passed >= COMMIT_BOUNDARIES_MAX && commit_gathered(commits) &&
+	       !commits->commit_first;
+}
+
 void commit_turn(struct group_commit *commits)
 {
 	if (!list_empty(&commits->unflushed) && !commits->flush.running)
@@ -554,7 +581,11 @@ void commit_turn(struct group_commit *commits)
 	if (commits->staging) {
 		if (commits->open)
 			commit_admit(commits);
-	} else if (commit_boundary(commits))
+		return;
+	}
+	if (commit_beside(commits))
+		commit_start(commits);
+	if (commit_boundary(commits) && !commit_overdue(commits))
 		commit_serial_begin(commits);
 	else if (commits->commit_first)
 		return;

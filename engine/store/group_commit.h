@@ -20,6 +20,10 @@
  * now what it makes next joins those that have gathered. There is one such commit between two
  * groups, so that those that have gathered wait no longer than for that.
  *
+ * A group without a snapshot commits nothing: its creates have failed or have made empty layers.
+ * Then a commit for the durable requests begins beside the next group. After COMMIT_BOUNDARIES_MAX
+ * boundaries in a row a group begins, and a commit beside them, where others wait for those.
+ *
  * Three things can be waited for, each named for what it covers:
  *
  *	commit_names()	what this operation made, renamed or destroyed in `subvolumes` at a boundary
@@ -118,6 +122,10 @@ struct group_commit {
 	struct commit_sync commit, flush;
 	/* Those that gather wait for the commit that runs; there was one since the last group. */
 	bool commit_first, commit_made;
+	/* The last group made no snapshot, and some waited for one. */
+	bool barren;
+	/* Boundaries in a row that began while others waited for a group or a commit. */
+	unsigned passed;
 	/* Flushes that have failed: data may have been lost with each. */
 	unsigned flushes_failed;
 	/*
