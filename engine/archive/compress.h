@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The stream of an archive that is written, compressed by threads of the library where that is
- * asked for:
+ * The stream of an archive that is written, compressed by threads of the library if the options say
+ * so:
  *
  *	the thread that packs -> blocks -> threads that compress -> the thread that packs -> stream
  *

@@ -4,7 +4,7 @@
  * stands for the whole content of DIR. Such a directory is listed when its turn comes, so only the
  * listings on the way down are in memory, whatever the size of the tree:
  *
- *	changes   /a  /a-b  /a/  /c                 what comes of it   /a  /a-b  /a/x  /a/y  /c
+ *	changes   /a  /a-b  /a/  /c                 entries   /a  /a-b  /a/x  /a/y  /c
  */
 #ifndef VARVE_ARCHIVE_FEED_H
 #define VARVE_ARCHIVE_FEED_H

@@ -80,7 +80,7 @@ static void gather_inode(struct gather_run *run, const struct search *search)
 	memcpy(&inode, search->item, sizeof(inode));
 	if (le64toh(inode.transid) > gather->generation || !le32toh(inode.nlink))
 		return;
-	/* Twelve bits, then twenty: the kernel's own way to write a device. */
+	/* Twelve bits of major, twenty of minor number: the kernel's own dev_t. */
 	device = le64toh(inode.rdev);
 	*statx = (struct statx){
 		.stx_mode = (uint16_t)le32toh(inode.mode),
@@ -232,7 +232,7 @@ void gather_items(const struct gather *gather, struct item *const *items, size_t
 			last++;
 		r = gather_search(&run, last);
 	}
-	/* Those that were not reached are asked themselves. */
+	/* The files of items that the search has not reached are read. */
 	for (; run.at < run.count; run.at++) {
 		run.items[run.at]->state = ITEM_NEW;
 		run.items[run.at]->xattrs.count = 0;

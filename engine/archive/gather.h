@@ -13,7 +13,8 @@
  *	the third	writes the data of every inode item that changed in G
  *
  * Items with a generation up to G are then complete, content and times alike. An inode with a newer
- * item is being changed, and its file is read; so is a file that is compressed or not in the tree.
+ * item is being changed, and its file is read instead. A file is also read if it is compressed, or
+ * if its content is not in the tree.
  */
 #ifndef VARVE_ARCHIVE_GATHER_H
 #define VARVE_ARCHIVE_GATHER_H

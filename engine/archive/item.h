@@ -15,8 +15,8 @@
 #include <sys/stat.h>
 
 /*
- * How much of an item is known: nothing; all but the content; all but what comes behind the first
- * PREFETCH_FILE_BYTES of it; all.
+ * How much of an item was read: nothing; everything but the content; everything but the content
+ * behind its first PREFETCH_FILE_BYTES; everything.
  */
 enum item_state { ITEM_NEW, ITEM_INODE, ITEM_HEAD, ITEM_WHOLE };
 

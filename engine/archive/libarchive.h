@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * libarchive, loaded when the first archive is asked for: with the libraries that it needs it is
- * most of the memory of a process that has no use for archives.
+ * libarchive, loaded for the first archive: with the libraries that it needs it would be most of
+ * the memory of a process that has no use for archives.
  */
 #ifndef VARVE_ARCHIVE_LIBARCHIVE_H
 #define VARVE_ARCHIVE_LIBARCHIVE_H
@@ -17,7 +17,7 @@
 #include <setjmp.h>
 #include <stdbool.h>
 
-/* What of it allocates, frees, or goes on where one that allocates was left. */
+/* Its functions that allocate or free, or that continue after one of those. */
 #define LIBARCHIVE_GUARDED(CALL)                    \
 	CALL(archive_entry_acl_next)                \
 	CALL(archive_entry_clear)                   \
@@ -50,7 +50,7 @@
 	CALL(archive_write_set_format_pax)          \
 	CALL(archive_write_set_options)
 
-/* What else of it is called. */
+/* Its other functions that are called. */
 #define LIBARCHIVE_PLAIN(CALL)             \
 	CALL(archive_entry_acl_reset)      \
 	CALL(archive_entry_filetype)       \
@@ -78,7 +78,7 @@
 
 #define LIBARCHIVE_CALLS(CALL) LIBARCHIVE_GUARDED(CALL) LIBARCHIVE_PLAIN(CALL)
 
-/* The binary interface that the headers above are of. */
+/* The binary interface of the headers above. */
 #define LIBARCHIVE_SONAME "libarchive.so.13"
 /* The detail of the failure when libarchive cannot be loaded. */
 #define LIBARCHIVE_MISSING "archives take " LIBARCHIVE_SONAME
@@ -90,7 +90,7 @@ struct libarchive_memory {
 	size_t bytes;
 	/* Small blocks are those up to so many bytes; 0: there are none. */
 	size_t small_max;
-	/* What is left of the last chunk; small blocks that are free, by size, a stack each. */
+	/* The rest of the last chunk; free small blocks, a stack for each size. */
 	char *chunk;
 	size_t chunk_left;
 	struct list *free[LIBARCHIVE_SMALL_MAX / LIBARCHIVE_SMALL_STEP + 1];
@@ -105,7 +105,7 @@ struct libarchive_memory {
 	 * and -ENOMEM.
 	 */
 	bool failed;
-	/* It was one beyond LIBARCHIVE_BYTES_MAX. */
+	/* ... because it would exceed LIBARCHIVE_BYTES_MAX. */
 	bool bounded;
 	/* The guarded functions as libarchive has them. */
 	LIBARCHIVE_GUARDED(LIBRARY_FIELD)

@@ -5,9 +5,9 @@
  * libarchive calls malloc, calloc, realloc, strdup, free, iconv_open and iconv_close through the
  * table that the loader has filled for it. The table is changed once in a process, so that these
  * calls arrive here. A thread between libarchive_begin() and libarchive_end() has a list of all
- * blocks that libarchive holds. Where one is refused, longjmp() leaves the call of libarchive;
- * nothing of that archive is touched any more, and libarchive_end() frees the blocks by the list.
- * libarchive takes no lock and keeps nothing beyond an archive, so none of that is left half done.
+ * blocks that libarchive holds. Where an allocation fails, longjmp() leaves the call of libarchive;
+ * that archive is not used any more, and libarchive_end() frees the blocks by the list. libarchive
+ * takes no lock and keeps nothing beyond an archive, so nothing else is left half done.
  * On all other threads, and for a program's own use of libarchive, the functions do what those of
  * the C library do.
  *
@@ -15,9 +15,9 @@
  * back with the last blocks. An archive of small files is a dozen small blocks a file, so that this
  * is faster than the C library by more than what the list takes.
  *
- * The table is left alone, and a failing allocation ends the process, where it is not as expected:
- * it was exchanged by something else, has no explicit addends (32-bit x86 and Arm), or is not bound
- * yet because the program has loaded libarchive lazily.
+ * Where the table is not as expected, it is not changed, and a failing allocation ends the process.
+ * That is so where another program has changed the table, where it has no explicit addends (32-bit
+ * x86 and Arm), or where it is not bound yet because the program has loaded libarchive lazily.
  */
 #ifndef VARVE_ARCHIVE_LIBARCHIVE_MEMORY_H
 #define VARVE_ARCHIVE_LIBARCHIVE_MEMORY_H

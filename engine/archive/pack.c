@@ -14,7 +14,7 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 
-/* What an archive that failed ends with. */
+/* The end of an archive that failed. */
 #define PACK_BROKEN "broken off\n"
 /* A hole of less than this is not worth a map. */
 #define PACK_SPARSE_MIN (64 * 1024)
@@ -23,14 +23,14 @@
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-/* Note that an entry is left out, or not as it should be. */
+/* Report that an entry is left out, or was changed while it was read. */
 static void pack_report(struct pack *pack, int error, const char *call, const char *path,
 			const char *detail)
 {
 	skipped_add(&pack->report, error, "diff", "STREAM", call, path, detail);
 }
 
-/* Hand bytes of the archive on; for libarchive. */
+/* Pass bytes of the archive on: the write callback of libarchive. */
 static la_ssize_t pack_archive_write(struct archive *archive, void *data, const void *buffer,
 				     size_t length)
 {
@@ -56,7 +56,7 @@ static int pack_result(struct pack *pack, struct archive *archive, int result)
 	return pack->lib.archive_errno(archive) > 0 ? -pack->lib.archive_errno(archive) : -EIO;
 }
 
-/* Note that the archive fails with ERROR at ITEM, in CALL. Returns ERROR. */
+/* Record that the archive fails with ERROR at ITEM, in CALL. Returns ERROR. */
 static int pack_fail(struct pack *pack, const struct item *item, int error, const char *call)
 {
 	pack->failed = strdup(item->path);
@@ -87,7 +87,7 @@ static void pack_sparse(const struct pack *pack, const struct item *item,
 	for (size_t i = 0; i < pieces->count; i++)
 		pack->lib.archive_entry_sparse_add_entry(entry, pieces->list[i].at,
 							 pieces->list[i].end - pieces->list[i].at);
-	/* One hole only: a map needs an end. */
+	/* A map without data needs an end. */
 	if (!pieces->count)
 		pack->lib.archive_entry_sparse_add_entry(entry, size, 0);
 }
@@ -116,7 +116,7 @@ static int pack_id(struct pack *pack, const struct item *item, bool group, uint3
 	return 0;
 }
 
-/* An entry of a list of ITEM's is mapped. */
+/* The access control list of ITEM that is being mapped. */
 struct pack_acl {
 	struct pack *pack;
 	const struct item *item;
@@ -191,8 +191,8 @@ static int pack_describe(struct pack *pack, const struct item *item, const char 
 }
 
 /*
- * If the inode was in the archive before, let ENTRY be a link to that: 1, 0 when it was not, or
- * -ENOMEM.
+ * If the inode is in the archive under another name, make ENTRY a link to that name: 1, 0 when it
+ * is not, or -ENOMEM.
  */
 static int pack_link(struct pack *pack, const struct item *item, struct archive_entry *entry)
 {
@@ -207,7 +207,7 @@ static int pack_link(struct pack *pack, const struct item *item, struct archive_
 			      makedev(statx->stx_dev_major, statx->stx_dev_minor), &added);
 	if (!first)
 		return -ENOMEM;
-	/* Or it was left out under the names before. */
+	/* Or it was left out under an earlier name. */
 	if (added || !*first) {
 		path = fault_hit(pack->fault, FAULT_ALLOCATION) ? NULL : strdup(item->path + 1);
 		*first = (uint64_t)(uintptr_t)path;
@@ -218,7 +218,7 @@ static int pack_link(struct pack *pack, const struct item *item, struct archive_
 	return 1;
 }
 
-/* ITEM is left out after all: a further name of it is no link to this one. */
+/* ITEM is left out after all: a later name of it must not be a link to this name. */
 static void pack_unlink(struct pack *pack, const struct item *item)
 {
 	const struct statx *statx = &item->statx;
@@ -287,7 +287,7 @@ static int pack_piece(struct pack *pack, struct archive *archive, const struct i
 	return r ? r : at == piece->end;
 }
 
-/* Write the content of ITEM's file. What libarchive is not given of it are zeros. */
+/* Write the content of ITEM's file. libarchive writes zeros for all that it is not given. */
 static int pack_content(struct pack *pack, struct archive *archive, const struct item *item,
 			const char *path)
 {
@@ -409,8 +409,8 @@ static uint64_t pack_lease_ns(void)
 }
 
 /*
- * A process keeps a lease on ITEM's file. The kernel has asked it to let go, and takes the lease
- * away after a while; so try again until then. Those that read ahead do not wait. 0 or -ECANCELED.
+ * A process keeps a lease on ITEM's file. The kernel has notified the process, and breaks the lease
+ * after a while: try again until then. Threads that read ahead do not wait. 0 or -ECANCELED.
  */
 static int pack_lease(struct pack *pack, struct item *item, struct prefetch_place *place)
 {
@@ -472,7 +472,7 @@ static int pack_entries(struct pack *pack, struct archive *archive, struct archi
 	return r ? r : pack->prefetch.error;
 }
 
-/* Let ARCHIVE write what we want of the format. */
+/* Set the format of ARCHIVE. */
 static int pack_open(struct pack *pack, struct archive *archive)
 {
 	if (pack->lib.archive_write_set_format_pax(archive) != ARCHIVE_OK ||
@@ -510,10 +510,10 @@ int pack_write(struct pack *pack)
 		r = pack->error = compress_finish(&pack->compress);
 	prefetch_stop(&pack->prefetch);
 	/*
-	 * A failed archive is not to be finished, its end would make it look whole. Nor may it end
-	 * where an entry does, as readers take archives without an end: it ends within a block. But
-	 * it is to be closed, as libarchive 3.6 leaks the buffer of one that was only failed and
-	 * freed.
+	 * A failed archive must not get its end, which would make it look whole. Nor may it end
+	 * behind an entry, because readers accept archives without an end: so it ends within a
+	 * block. But it has to be closed, because libarchive 3.6 leaks the buffer of an archive
+	 * that failed and was only freed.
 	 */
 	if (r && archive) {
 		if (!pack->error && r != -ECANCELED)

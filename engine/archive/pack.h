@@ -7,8 +7,8 @@
  * A name that begins with ".wh." would be read as a deletion, and fails the archive.
  *
  * An entry that vanished, or that the caller may not read, is reported and left out; any other
- * failure ends the archive. A file that shrinks while it is read is filled up with zeros, one that
- * grows is cut, so the archive stays valid. Holes are not read.
+ * failure ends the archive. A file that shrinks while it is read is filled up with zeros, and one
+ * that grows is cut off, so the archive stays valid. Holes are not read.
  */
 #ifndef VARVE_ARCHIVE_PACK_H
 #define VARVE_ARCHIVE_PACK_H
@@ -36,7 +36,7 @@ struct pack {
 	bool overflow;
 	/* It was reported that an owner of the current entry is in no map. */
 	bool outside;
-	/* Where the archive goes; what the caller wants to know of it; how it is compressed. */
+	/* The stream that takes the archive; its digests; its compression. */
 	struct stream *stream;
 	struct digests digests;
 	struct compress compress;

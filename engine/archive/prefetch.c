@@ -54,7 +54,7 @@ static int prefetch_content(struct prefetch *prefetch, struct item *item, bool a
 
 	if (r)
 		return r;
-	/* What is not opened by its number is read anew. */
+	/* A file that was not opened by its number is read anew. */
 	if (full && !atomic_load(&prefetch->numbers.work))
 		return -EMFILE;
 	item->call = "pread";
@@ -163,8 +163,8 @@ static int prefetch_entry(struct prefetch *prefetch, struct item *item,
 	}
 	if (S_ISREG(item->statx.stx_mode)) {
 		/*
-		 * Where a process keeps a lease on it the kernel asks that to let go, and says
-		 * -EAGAIN.
+		 * Where a process keeps a lease on the file, the kernel begins to break it, and
+		 * returns -EAGAIN.
 		 */
 		item->call = "open";
 		item->fd = opath_reopen_read(fd);

@@ -11,8 +11,9 @@
  * entries are many, most are not read but gathered (gather.h).
  *
  * A file is opened by the number that its directory lists for it, where the caller may: whatever
- * gets its name meanwhile, a number never becomes another kind of inode, so no look at the name has
- * to come before. By its name it is opened O_PATH, looked at, and then opened (opath.h).
+ * gets its name meanwhile, an inode number never becomes another kind of inode, so the type need
+ * not be checked first. Other files are opened by name: by O_PATH, then checked, then opened
+ * (opath.h).
  */
 #ifndef VARVE_ARCHIVE_PREFETCH_H
 #define VARVE_ARCHIVE_PREFETCH_H
@@ -30,7 +31,7 @@ struct prefetch {
 	/* ---- set by the caller that starts it ---- */
 	/* Search the layer's tree once entries are many. */
 	bool search;
-	/* The threads that read ahead heed these. */
+	/* Counts wake-ups of short requests, for which the threads that read ahead yield. */
 	struct wakes *wakes;
 	/* Files that are opened by their numbers. */
 	struct file_numbers numbers;
@@ -46,7 +47,7 @@ struct prefetch {
 
 	/* ---- guarded by lock ---- */
 	pthread_mutex_t lock;
-	/* Something is ready; there is room, or nothing more to do. */
+	/* Signalled when an entry is ready; when there is room, or nothing more to do. */
 	pthread_cond_t ready, room;
 	/* The entry to be claimed next; the one that is taken next. */
 	size_t next, at;
@@ -62,7 +63,7 @@ struct prefetch {
 	_Atomic size_t held;
 };
 
-/* The directory of a thread's last entry: the next entry is mostly in the same. */
+/* The directory of a thread's last entry, which is mostly that of the next one, too. */
 struct prefetch_place {
 	int fd;
 	char *path;

@@ -31,11 +31,11 @@ int stream_init(struct stream *stream, struct varve_store *store, int fd, bool w
 	stream->kind = S_ISFIFO(stat.st_mode)   ? STREAM_PIPE
 		       : S_ISSOCK(stat.st_mode) ? STREAM_SOCKET
 						: STREAM_FILE;
-	/* Of devices those that are none, as /dev/null, do not wait. */
+	/* Devices such as /dev/null do not wait. */
 	if (S_ISCHR(stat.st_mode) && major(stat.st_rdev) != MEM_MAJOR)
 		stream->kind = STREAM_PIPE;
 	if (stream->kind == STREAM_PIPE) {
-		/* Without blocking: our own description, so that the caller's keeps its flags. */
+		/* A file description of our own, so that the caller's keeps its flags. */
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 		stream->fd = S_ISFIFO(stat.st_mode) ? open(path, access | O_NONBLOCK | O_CLOEXEC)
 						    : -EBADF;
@@ -154,7 +154,7 @@ void stream_interrupt(struct stream *stream)
 		channel_interrupt(stream->channel);
 		return;
 	}
-	/* The only error possible is a full counter, which is as good. */
+	/* The only possible error is a full counter, which also makes the descriptor readable. */
 	if (write(stream->wake_fd, &one, sizeof(one)) < 0)
 		return;
 }

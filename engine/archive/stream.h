@@ -3,8 +3,7 @@
  * A caller's descriptor that an archive is written to or read from, on a thread that may wait until
  * a cancel. The descriptor may be blocking or not, and is not changed:
  *
- *	pipe	opened anew without blocking, where /proc is there; else moved in pieces that cannot block once poll()
- *		has said so
+ *	pipe	opened anew without blocking, through /proc; without /proc moved in pieces that do not block after poll()
  *	socket	MSG_DONTWAIT
  *	other	as it is: files do not wait for a peer
  *	channel	no descriptor, but callbacks of the caller's: see engine/core/channel.h
@@ -19,7 +18,7 @@
 enum stream_kind { STREAM_FILE, STREAM_PIPE, STREAM_SOCKET, STREAM_CHANNEL };
 
 struct stream {
-	/* Ours, as the wake descriptor is: readable once the stream was interrupted. */
+	/* Our duplicate; a descriptor that is readable once the stream was interrupted. */
 	int fd, wake_fd;
 	/* The request's. */
 	struct channel *channel;

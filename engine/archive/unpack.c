@@ -43,7 +43,7 @@ struct unpack_time {
 /* Remember TIME, all but its path, for the directory at PATH: unpack_finish() sets it. */
 static int unpack_later(struct unpack *unpack, const char *path, const struct unpack_time *time)
 {
-	/* After a late mode all are late: it may be one of the same directory. */
+	/* After a late mode all later modes are late: one may be of the same directory. */
 	bool late = (time->mode & S_IRWXU) != S_IRWXU || unpack->late_count;
 	struct fault *fault = &unpack->store->core.io.fault;
 	size_t size = strlen(path) + 1;
@@ -163,9 +163,9 @@ static int unpack_content(struct unpack *unpack, struct archive *archive, int64_
 }
 
 /*
- * The mode that ENTRY is made with: its own at once where the caller is to own it; else MODE, which
- * lets nobody in. One with attributes gets its mode after those, as that may forbid the caller to
- * set them.
+ * The mode that ENTRY is made with: its own if the caller is to own it; else MODE, which gives no
+ * other user access. An entry with attributes gets its own mode after them, because that mode may
+ * forbid the caller to set them.
  */
 static mode_t unpack_made_mode(struct unpack *unpack, struct archive_entry *entry, mode_t mode)
 {
@@ -231,7 +231,7 @@ static int unpack_dir(struct unpack *unpack, struct archive_entry *entry, int di
 	struct statx stat;
 	int r;
 
-	/* O_DIRECTORY: to open a device or a pipe would act on it. */
+	/* O_DIRECTORY: opening a device or a pipe would have an effect on it. */
 	fd = beneath_open(dir_fd, name, O_RDONLY | O_DIRECTORY);
 	if (fd == -EXDEV)
 		return unpack_busy(unpack, name);
@@ -274,7 +274,7 @@ static int unpack_link(struct unpack *unpack, const char *target, int dir_fd, co
 	if (other < 0)
 		return unpack_dir_error(unpack, other);
 	target = slash ? slash + 1 : clean;
-	/* What had this name is removed by now, so that a link to itself fails (-ENOENT). */
+	/* An older entry of this name was removed, so a link to itself fails (-ENOENT). */
 	r = unpack_check(unpack, "linkat", RET_NERRNO(linkat(other, target, dir_fd, name, 0)));
 	if (r)
 		return r;
@@ -283,8 +283,11 @@ static int unpack_link(struct unpack *unpack, const char *target, int dir_fd, co
 	if (r)
 		return r == -ENOENT ? unpack_replaced(unpack, "statx") : r;
 	r = unpacked_add_name(&unpack->unpacked, &stat, dir_fd, name);
-	return r == -ENOBUFS ? unpack_refuse(unpack, r, "too many links to files that were there")
-			     : r;
+	return r == -ENOBUFS
+		       ? unpack_refuse(
+				 unpack, r,
+				 "too many hard links to files that are older than the archive")
+		       : r;
 }
 
 /* Make the link NAME in DIR_FD. */
@@ -296,7 +299,7 @@ static int unpack_symlink(struct unpack *unpack, struct archive_entry *entry, in
 
 	/* Any target is fine: nothing here follows it out of the layer. */
 	if (!target || !*target)
-		return unpack_refuse(unpack, -EBADMSG, "a link that leads nowhere");
+		return unpack_refuse(unpack, -EBADMSG, "a symbolic link without a target");
 	r = unpack_check(unpack, "symlinkat", RET_NERRNO(symlinkat(target, dir_fd, name)));
 	return r ? r
 		 : unpack_set_special(unpack, entry,
@@ -325,7 +328,7 @@ static int unpack_node(struct unpack *unpack, struct archive_entry *entry, int d
 				      unpack_open_made(unpack, dir_fd, name, mode, rdev));
 }
 
-/* Make what ENTRY says as NAME in DIR_FD. */
+/* Make NAME in DIR_FD as ENTRY describes it. */
 static int unpack_make(struct unpack *unpack, struct archive *archive, struct archive_entry *entry,
 		       int dir_fd, const char *name)
 {
@@ -339,7 +342,7 @@ static int unpack_make(struct unpack *unpack, struct archive *archive, struct ar
 		r = unpack_owner(unpack, entry);
 	if (r)
 		return r;
-	/* Mostly the name is free. */
+	/* In most cases the name is free. */
 	fd = file     ? unpack_create(unpack, entry, dir_fd, name)
 	     : folder ? unpack_mkdir(unpack, entry, dir_fd, name)
 		      : -EEXIST;
@@ -604,7 +607,7 @@ static int unpack_finish_modes(struct unpack *unpack)
 	return r;
 }
 
-/* Set the times and modes of directories, and remove what links were made from. */
+/* Set the times and modes of directories, and remove the directory with the targets of links. */
 static int unpack_finish(struct unpack *unpack)
 {
 	int r = unpack->staged_links ? unpack_remove(unpack, unpack->root_fd, UNPACK_LINKS) : 0;
@@ -674,7 +677,7 @@ static int unpack_root(struct unpack *unpack, int root_fd)
 					  unpack->root_fd));
 }
 
-/* Begin to compute digests, where they are asked for. */
+/* Begin to compute digests, if they are wanted. */
 static int unpack_digests_begin(struct unpack *unpack)
 {
 	int r = digests_begin(&unpack->digests, &unpack->store->core.io.fault);
@@ -730,7 +733,7 @@ static int unpack_archive(struct unpack *unpack)
 	    unpack->lib.archive_read_open(archive, unpack, NULL, unpack_read, NULL) == ARCHIVE_OK)
 		r = unpack_entries(unpack, archive);
 	else if (!r)
-		/* To libarchive an empty stream is no archive. */
+		/* libarchive takes an empty stream for no archive. */
 		r = unpack->ended && !unpack->taken ? unpack_ended(unpack, archive)
 						    : unpack_corrupt(unpack, archive);
 	spares_release(&unpack->spares);
@@ -787,7 +790,7 @@ int unpack_run(struct unpack *unpack, struct op *op, int root_fd)
 void unpack_interrupt(struct unpack *unpack, struct op *op)
 {
 	stream_interrupt(&unpack->stream);
-	/* A call that still waits for a thread of the lane ends without one. */
+	/* A call that still waits for a thread of the lane ends without running. */
 	if (io_withdraw(&op->request->core->io, &op->call))
 		op_done(op, -ECANCELED);
 }

@@ -7,9 +7,9 @@
  * Names are parsed here: "/" is the layer's root, and a name that leads out by ".." is refused. The
  * kernel opens the directory of an entry with the layer as its root (RESOLVE_IN_ROOT), so that no
  * link leads out. An entry is made, replaced or deleted as one name in that directory, which is
- * never followed. A path is kept only during its entry. Of each directory its times are kept, which
- * are set at the end, and a mark if it existed before: memory grows with the directories, up to a
- * bound.
+ * never followed. The path of an entry is kept only while it is unpacked. The times of each
+ * directory are kept, because they are set at the end, and a mark if it existed before: so memory
+ * grows with the number of directories, up to a bound.
  *
  * A user of the layer may exchange any name between two calls. So owner, mode and times are never
  * set by name: the new entry is opened by O_PATH, or as a directory, and has to be new, ours, and

@@ -206,7 +206,7 @@ static int unpack_acl(struct unpack *unpack, int fd, const char *name, const voi
 		return r;
 	return unpack_refuse(
 		unpack, -EBADMSG,
-		"an access control list that is none, or has an id that the user namespace of the caller has not");
+		"a malformed access control list, or one with an id that the caller's user namespace does not have");
 }
 
 /* Set the list NAME of FD from what libarchive has made of its text, of TYPE. */
@@ -247,7 +247,7 @@ static int unpack_acl_text(struct unpack *unpack, struct archive_entry *entry, i
 	if (unpack->lib.memory.failed)
 		return -ENOMEM;
 	if (r != ARCHIVE_EOF)
-		return unpack_refuse(unpack, -EBADMSG, "an access control list that is none");
+		return unpack_refuse(unpack, -EBADMSG, "a malformed access control list");
 	acl_write(acl, entries, used);
 	return unpack_acl(unpack, fd, name, acl, acl_bytes(used));
 }
@@ -281,6 +281,17 @@ static int unpack_xattrs(struct unpack *unpack, struct archive_entry *entry, int
 	return r;
 }
 
+/* Report that the old attribute NAME, which the archive does not have, stays, for ERROR. */
+static int unpack_xattr_stays(struct unpack *unpack, int error, const char *name)
+{
+	char detail[VARVE_FAILURE_DETAIL_SIZE];
+
+	snprintf(detail, sizeof(detail), "an old attribute that the caller may not remove: %s",
+		 name);
+	skipped_add(&unpack->report, error, "apply", "UNPACK", "removexattr", unpack->path, detail);
+	return 0;
+}
+
 int unpack_remove_xattrs(struct unpack *unpack, int fd)
 {
 	struct xattrs xattrs = { .fault = &unpack->store->core.io.fault };
@@ -289,8 +300,7 @@ int unpack_remove_xattrs(struct unpack *unpack, int fd)
 	for (size_t i = 0; !r && i < xattrs.count; i++) {
 		r = unpack_check(unpack, "removexattr", opath_removexattr(fd, xattrs.list[i].name));
 		if (r == -EPERM)
-			r = unpack_xattr_left(unpack, r,
-					      "one of before, which the caller may not take away");
+			r = unpack_xattr_stays(unpack, r, xattrs.list[i].name);
 	}
 	xattrs_free(&xattrs);
 	return r;

@@ -132,9 +132,9 @@ static int unpack_make_dir(struct unpack *unpack, int dir_fd, const char *name)
 }
 
 /*
- * Make the directories of PATH that are missing, each below the descriptor of the one before:
- * resolved from the root, a path of thousands of names would be walked thousands of times. What is
- * a link is resolved from the root.
+ * Make the missing directories of PATH, each from the descriptor of its parent: if each were opened
+ * from the root, the kernel would resolve a path of thousands of names thousands of times. Links
+ * are resolved from the root.
  */
 static int unpack_make_dirs(struct unpack *unpack, char *path)
 {
@@ -168,7 +168,7 @@ void unpack_leave(struct unpack *unpack)
 	unpack->dir_added = false;
 }
 
-/* Is there a list that entries of DIR_FD inherit? It is of O_PATH where we may not read it. */
+/* Do new entries of DIR_FD inherit a list? Without permission to read it, DIR_FD is of O_PATH. */
 static bool unpack_default(int dir_fd)
 {
 	ssize_t size = fgetxattr(dir_fd, ACL_DEFAULT, NULL, 0);
@@ -238,8 +238,8 @@ int unpack_lead(struct unpack *unpack, int dir_fd)
 }
 
 /*
- * Check that nothing is mounted in the directory NAME of DIR_FD, lest it be removed in part: 0,
- * -EBUSY and FAILED as below, or -errno.
+ * Check that nothing is mounted in the directory NAME of DIR_FD, so that it is not removed in part:
+ * 0, -EBUSY and FAILED as below, or -errno.
  */
 static int unpack_unmounted(struct unpack *unpack, int dir_fd, const char *name, char *failed)
 {
@@ -248,7 +248,7 @@ static int unpack_unmounted(struct unpack *unpack, int dir_fd, const char *name,
 		: unpack->cloned ? mounts_below(unpack->layer_fd, dir_fd, name, &point, &below)
 				 : mounts_below(dir_fd, -EBADF, name, &point, &below);
 
-	/* Where this is not known, the removal finds out. */
+	/* Where this cannot be found out, the removal will fail. */
 	if (r <= 0)
 		return r == -ENOMEM || fds_missing(r) ? r : 0;
 	snprintf(failed, VARVE_FAILURE_PATH_SIZE, "%s%s", name, below);
@@ -260,7 +260,7 @@ int unpack_remove_at(struct unpack *unpack, int dir_fd, const char *name, char *
 	int r = RET_NERRNO(unlinkat(dir_fd, name, 0));
 
 	snprintf(failed, VARVE_FAILURE_PATH_SIZE, "%s", name);
-	/* A mount point says so before anything beneath it is removed. */
+	/* The removal fails at a mount point before it removes anything beneath. */
 	if (r == -EISDIR || r == -EPERM)
 		r = RET_NERRNO(unlinkat(dir_fd, name, AT_REMOVEDIR));
 	if (r && r != -EBUSY && r != -ENOENT)

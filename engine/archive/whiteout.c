@@ -12,7 +12,7 @@
 
 #define WHITEOUT_OPAQUE ".wh..wh..opq"
 
-/* A directory that is emptied of what was there before. */
+/* A directory whose older entries are removed. */
 struct whiteout {
 	struct unpack *unpack;
 	int dir_fd;
@@ -20,14 +20,14 @@ struct whiteout {
 	/* Its path below the one that the marker is in, ending in '/', or empty. */
 	const char *path;
 	/*
-	 * Such paths of directories that are yet to be looked at, as the archive has something in
-	 * them, each with its NUL.
+	 * Such paths of directories that stay because the archive has entries in them, and whose
+	 * older entries are still to be removed; each with its NUL.
 	 */
 	char *paths;
 	size_t size, capacity;
 };
 
-/* Note that the directory NAME is to be looked at, too. */
+/* Add the directory NAME to those whose older entries are still to be removed. */
 static int whiteout_later(struct whiteout *old, const char *name)
 {
 	size_t size = strlen(old->path) + strlen(name) + sizeof("/");
@@ -64,8 +64,8 @@ static int whiteout_entry(void *data, const char *name)
 }
 
 /*
- * Empty the directory FD, which OLD is about, and take from it what the archive did not give it, as
- * if it had been missing.
+ * Remove the older entries of the directory FD, which OLD describes, and reset its metadata where
+ * the archive has no entry for it, as if the directory had been missing.
  */
 static int whiteout_dir(struct whiteout *old, int fd)
 {
@@ -73,15 +73,15 @@ static int whiteout_dir(struct whiteout *old, int fd)
 	int r = unpack_check(unpack, "statx", unpacked_stat(fd, &old->dir));
 
 	old->dir_fd = fd;
-	/* It was there, and led to entries: what it had before the archive is taken from it. */
+	/* An older directory without an entry of its own gets the metadata of a missing one. */
 	if (!r && *old->path && unpacked_kind(&unpack->unpacked, &old->dir) == UNPACKED_ANCESTOR) {
 		r = unpack_remove_xattrs(unpack, fd);
 		if (!r)
 			r = unpack_set_implied(unpack, fd);
 	}
 	/*
-	 * Once is enough: what stayed, and what came since, is the archive's. A second look would
-	 * cost as much as there is in it.
+	 * Once is enough: all that is left, or was made since, is the archive's. A second time
+	 * would cost as much as the directory has entries.
 	 */
 	if (r || unpacked_emptied(&unpack->unpacked, &old->dir))
 		return r;
@@ -90,8 +90,8 @@ static int whiteout_dir(struct whiteout *old, int fd)
 }
 
 /*
- * Empty the directory DIR_FD, or, where there is one, NAME in it, of what was there before, and
- * those in it that stay as the archive has something in them.
+ * Remove the older entries of the directory DIR_FD, or of NAME in it, and of those directories in
+ * it that stay because the archive has entries in them.
  */
 static int whiteout_opaque(struct unpack *unpack, int dir_fd, const char *name)
 {
@@ -108,7 +108,7 @@ static int whiteout_opaque(struct unpack *unpack, int dir_fd, const char *name)
 			old.size--;
 		old.path = path = strdup(old.paths + old.size);
 		fd = path ? beneath_open(dir_fd, path, O_PATH | O_DIRECTORY) : -ENOMEM;
-		/* It can have gone, or been replaced. */
+		/* The directory may be gone, or replaced. */
 		if (fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP)
 			continue;
 		r = fd < 0 ? unpack_dir_error(unpack, fd) : whiteout_dir(&old, fd);
@@ -119,7 +119,7 @@ static int whiteout_opaque(struct unpack *unpack, int dir_fd, const char *name)
 	return r;
 }
 
-/* Delete NAME in DIR_FD, as far as it was there before the archive. */
+/* Delete NAME in DIR_FD, unless it is an entry of the archive. */
 static int whiteout_delete(struct unpack *unpack, int dir_fd, const char *name)
 {
 	struct statx dir, stat;
@@ -135,7 +135,7 @@ static int whiteout_delete(struct unpack *unpack, int dir_fd, const char *name)
 		r = whiteout_opaque(unpack, dir_fd, name);
 	else
 		skipped_add(&unpack->report, -EEXIST, "apply", "UNPACK", NULL, unpack->path,
-			    "a deletion of what the archive itself brings: that stays");
+			    "it deletes an entry of the archive itself, which is kept");
 	unpack_leave(unpack);
 	return r;
 }

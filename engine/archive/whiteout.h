@@ -7,8 +7,8 @@
 #include "engine/archive/unpack_state.h"
 
 /*
- * NAME in DIR_FD says that something was deleted. What the archive has itself stays, wherever in it
- * that is; and it has the directory that it names.
+ * Carry out the whiteout NAME in the directory DIR_FD, which is an entry of the archive. Entries of
+ * the archive itself stay, whether they come before the whiteout or after it.
  */
 int whiteout_apply(struct unpack *unpack, int dir_fd, const char *name);
 
