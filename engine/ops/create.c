@@ -8,7 +8,7 @@
  *	OPEN      opens the source                    nothing                 nothing
  *	TAKE      takes a spare copy that fits, then  nothing, or             a leftover in staging
  *	          PUBLISH; without one, STAGE         UNDO destroys it
- *	STAGE     makes it out of sight, and its      UNDO destroys it        a leftover in staging
+ *	STAGE     makes it in staging, and its        UNDO destroys it        a leftover in staging
  *	          record
  *	UNPACK    unpacks an archive into it          UNDO destroys it        a leftover in staging
  *	TURN      to rewrite: waits until it may walk UNDO destroys it        a leftover in staging
@@ -439,7 +439,7 @@ static int create_prepare_quota(struct create *create)
 }
 
 /*
- * Stage a snapshot that inherits an unwanted limit out of sight: it must not be seen with that
+ * Make a snapshot that inherits an unwanted limit in staging: it must not be visible with that
  * limit, nor keep it after a crash.
  */
 static void create_check_inherits(struct create *create)

@@ -669,9 +669,9 @@ static void remove_explain(struct remove *remove, bool back)
 
 	remove_place(remove, &name);
 	if (remove->moved)
-		fate = "it is out of sight; the sweep removes what is left of it";
+		fate = "it is in the trash; the next sweep removes what is left of it";
 	else if (!remove_whole(remove))
-		fate = "it is still in sight, but parts of it are gone: remove it again";
+		fate = "it is still in its place, but parts of it are gone: remove it again";
 	else if (back)
 		fate = "it was put back in its place, whole";
 	op->place = remove->moved ? layout_name(LAYOUT_TRASH) : LAYER_PLACE;

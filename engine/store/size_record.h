@@ -4,7 +4,7 @@
  * Their guarantees:
  *
  *	- A layer that was made with a size has its record from the moment it is visible. So the
- *	  record is written out of sight, and both are renamed into their places, the record first,
+ *	  record is written in staging, and both are renamed into their places, the record first,
  *	  under a lock.
  *	- A record without a layer means nothing: a crash between the two renames, or between a
  *	  destroy and the removal of the record, leaves one. It is removed by the sweep, by the next

@@ -260,21 +260,21 @@ static int remove_without_capability(void *data)
 	test_error(varve_layer_remove_wait(store, "root", 0, &failure), -EPERM);
 	assert_says(&failure, "immutable (chattr +i)");
 	assert_says(&failure, "subvolumes/root: ");
-	ck_assert_ptr_null(strstr(failure.detail, "out of sight"));
+	ck_assert_ptr_null(strstr(failure.detail, "in the trash"));
 
 	/* Nothing was destroyed: it is put back. */
 	test_error(varve_layer_remove_wait(store, "first", 0, &failure), -EPERM);
 	assert_says(&failure, "append-only (chattr +a)");
 	assert_says(&failure, "subvolumes/first/dir/sub: ");
 	assert_says(&failure, "put back in its place, whole");
-	ck_assert_ptr_null(strstr(failure.detail, "out of sight"));
+	ck_assert_ptr_null(strstr(failure.detail, "in the trash"));
 	ck_assert(test_is_subvolume(test_path("%s/dir/sub", test_layer(home, "first"))));
 	ck_assert(test_is_subvolume(test_path("%s/dir/zz", test_layer(home, "first"))));
 
-	/* One is gone: what is left is out of sight, and named there, and so by the sweep. */
+	/* One is gone: the rest is in the trash, and the failure and the sweep name it there. */
 	test_error(varve_layer_remove_wait(store, "second", 0, &failure), -EPERM);
 	assert_says(&failure, "immutable (chattr +i)");
-	assert_says(&failure, "out of sight");
+	assert_says(&failure, "in the trash");
 	assert_says(&failure, ".varve/trash/");
 	assert_says(&failure, "/dir/sub: ");
 	ck_assert(!test_layer_exists(home, "second"));
@@ -556,7 +556,7 @@ static int remove_marked(void *data)
 	if (error) {
 		test_error(error, -EPERM);
 		assert_says(&failure, "append-only (chattr +a)");
-		assert_says(&failure, "out of sight");
+		assert_says(&failure, "in the trash");
 		assert_says(&failure, "/dir: ");
 	}
 	test_close(store);

@@ -174,11 +174,11 @@ START_TEST(test_what_is_said)
 	} cases[] = {
 		{ 0, 0, "subvolumes/layer", NULL },
 		{ 0, 1, "subvolumes/layer/", "put back in its place, whole" },
-		{ 0, 2, ".varve/trash/", "it is out of sight" },
+		{ 0, 2, ".varve/trash/", "it is in the trash" },
 		{ ENOSPC, 0, "subvolumes/layer", NULL },
 		{ ENOSPC, 1, "subvolumes/layer/", NULL },
 		{ ENOSPC, 2, "subvolumes/layer/",
-		  "it is still in sight, but parts of it are gone" },
+		  "it is still in its place, but parts of it are gone" },
 	};
 	char *home = test_home(), *layer = test_layer(home, "layer");
 	struct varve_store *store = test_open(home);
@@ -262,7 +262,7 @@ static int remove_marked(void *data)
 	store->layout.privileged = true;
 	test_error(error, -EPERM);
 	assert_says(&failure, "immutable (chattr +i)");
-	assert_says(&failure, "out of sight");
+	assert_says(&failure, "in the trash");
 	assert_says(&failure, "/dir/a/b");
 	test_close(store);
 	return 0;
