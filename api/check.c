@@ -72,7 +72,7 @@ int check_options(struct varve_store *store, enum varve_operation operation, voi
 		request_refuse(
 			&store->core, operation, r, NULL,
 			r == -E2BIG
-				? "options of a later version ask for what this one does not know"
+				? "a member of the options that this version does not know is not 0"
 				: "options without a size");
 	return r;
 }

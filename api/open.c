@@ -100,7 +100,7 @@ int varve_open(const struct varve_config *config, struct varve_store **ret_store
 		return store_refuse(
 			failure, r,
 			r == -E2BIG
-				? "a configuration of a later version asks for what this one does not know"
+				? "a member of the configuration that this version does not know is not 0"
 				: "a configuration without a size");
 	r = store_defaults(&full, failure);
 	if (!r)

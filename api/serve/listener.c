@@ -254,7 +254,7 @@ int listener_bind(struct listener *listener, const char *address, bool loopback)
 	if (r == -EADDRINUSE)
 		complain("%s: another process listens there", address);
 	else if (r == -EEXIST)
-		complain("%s: something that is no socket is there", address);
+		complain("%s exists and is not a socket", address);
 	else if (r < 0)
 		complain("%s: the socket cannot be made: %s", address, strerror(-r));
 	return r;

@@ -203,7 +203,7 @@ def case_places():
         file.write("precious")
     third = Daemon("places", wait=False)
     third.end(1)
-    assert "no socket is there" in third.errors(), third.errors()
+    assert "exists and is not a socket" in third.errors(), third.errors()
     with open(first.path) as file:
         assert file.read() == "precious"
     # Links in the place of the lock file are not followed.
