@@ -65,11 +65,11 @@ enum bench_queued {
 
 /* One operation. The harness owns it; the engine reads it from queue() until it has ended. */
 struct bench_op {
-	/* What is asked for. */
+	/* The kind of the operation. */
 	enum bench_kind kind;
 	/* Set by the engine: 0 or negative errno, of a batch the first one. */
 	int error;
-	/* How many layers it is about: more than 1 is a batch. */
+	/* The number of layers; more than 1 is a batch. */
 	uint32_t count;
 	/* Their names in env->subvolumes. */
 	const char *const *ids;
@@ -114,7 +114,7 @@ struct bench_env {
 	 */
 	void (*explain)(void *thread, const char *text);
 	/*
-	 * Refuse (-EPERM) a PATH that the run did not make; call it before a program is run on
+	 * Refuse (-EPERM) a PATH that the run did not make; to be called before a program is run on
 	 * PATH.
 	 */
 	int (*permit)(const struct bench_env *env, const char *path);
@@ -132,7 +132,7 @@ struct bench_figure {
 	const char *name;
 	/* Its value over the measured time. */
 	double value;
-	/* Threads are merged by the largest, not by the sum. */
+	/* Of several threads the largest value counts, not the sum. */
 	bool maximum;
 };
 
@@ -142,7 +142,7 @@ struct bench_engine {
 	uint32_t version;
 	/* BENCH_BIT()s of what it can do. */
 	uint32_t kinds;
-	/* What ioengine= says. */
+	/* Its name in ioengine=. */
 	const char *name;
 	/* One line for --help=engines. */
 	const char *description;

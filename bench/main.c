@@ -5,7 +5,7 @@
  * The files of this folder, each above what it uses:
  *
  *	main.c				the program, from arguments to reports
- *	tour.c				what runs without arguments
+ *	tour.c				the jobs that run without arguments
  *	run.c				groups of jobs: set up, measure, collect, clean up
  *	report/compare.c, claims.c	varve-bench compare; README's table against the page of results
  *	report/report_*.c, pair.c	reports, from one struct results
@@ -56,7 +56,7 @@ enum stop { STOP_NOT, STOP_ASKED, STOP_BUDGET };
 /* Why this run ends early; set by signal handlers. */
 static volatile int stop;
 
-/* End the run early; when asked again, at once. */
+/* End the run early; after a second signal, at once. */
 static void on_signal(int number)
 {
 	static uint64_t first_ns;
@@ -107,7 +107,7 @@ static int output_close(FILE *file)
 	return failed ? -EIO : 0;
 }
 
-/* Write the main report of COMMAND: for people, as JSON, or both. */
+/* Write the main report of COMMAND: as text, as JSON, or both. */
 static int write_output(const struct command *command, const struct results *results)
 {
 	FILE *file = output_open(command->output);
@@ -140,7 +140,7 @@ static int write_reports(const struct command *command, const struct results *re
 		r = r < 0 ? r : last;
 	}
 	first = first < 0 ? first : r;
-	/* What moved comes last. Half a run does not replace a whole one. */
+	/* The figures that moved come last. A run that was cut short leaves the page as it is. */
 	if (command->results && stop == STOP_ASKED)
 		fprintf(stderr, "varve-bench: %s stays as it was\n", command->results);
 	else if (command->results)

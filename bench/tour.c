@@ -82,7 +82,7 @@ int tour_prepare(struct command *command, char *error)
 	int r;
 
 	if (command->set.count) {
-		snprintf(error, OPTIONS_ERROR_SIZE, "--tour brings its own jobs");
+		snprintf(error, OPTIONS_ERROR_SIZE, "--tour has jobs of its own");
 		return -EINVAL;
 	}
 	if (!command->repeat)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A node of containerd, whose snapshotter is one of several: what people do with it as a whole.
+ * A node of containerd with one of several snapshotters, measured as a whole:
  *
  *	apply	import an image by ctr, which ends when it is unpacked
  *	create	a pod by the CRI, with a container that runs

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * libuv's own way to do blocking work beside a loop: uv_queue_work with an empty job. A yardstick
- * for noop: the cost of varve's machinery against the one that programs use today.
+ * The way of libuv to do blocking work beside a loop: uv_queue_work() with an empty job. noop is
+ * compared with it: the overhead of varve against the overhead that programs have today.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -26,7 +26,7 @@ struct recipe {
 	const char *program;
 	/* The program's arguments, NULL last. */
 	const char *arguments[ARGUMENTS_MAX - 1];
-	/* DESTROYS: it removes the layer, ask first. MAKES: it needs an empty layer. */
+	/* DESTROYS: it removes the layer, after permit(). MAKES: it needs an empty layer. */
 	enum { PLAIN, DESTROYS, MAKES } what;
 };
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The reference driver's own algorithm (the btrfs driver of containers/storage), step by step and
+ * The algorithm of the reference driver (the btrfs driver of containers/storage), step by step and
  * one at a time on each thread: what users run today. It opens its directories by path for each
  * call, and walks a layer with lstat, in the order of names, before it destroys it. Written in C,
- * so if anything faster than the original.
+ * so it is not slower than the original.
  */
 #include <dirent.h>
 #include <errno.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A server of an engine, as server= of the job says: a command in words. {root} stands for its
- * directory, {socket} for its socket, {bin} for the directory of this program. It says by
- * sd_notify(3) that it is ready, or STATUS= why it will not be.
+ * A server of an engine. server= of the job is its command, in words: {root} stands for its
+ * directory, {socket} for its socket, {bin} for the directory of this program. The server reports
+ * by sd_notify(3) that it is ready, or with STATUS= why it does not start.
  */
 #ifndef BENCH_SERVER_H
 #define BENCH_SERVER_H
@@ -26,7 +26,7 @@ struct server {
 /* Make the directory of SERVER, whose env and error are set. Returns 0 or -errno. */
 int server_begin(struct server *server);
 
-/* Start the server that COMMAND says. Returns 0 or -errno; -ENOPKG: it is not there, or ended. */
+/* Start the server by COMMAND. Returns 0 or -errno; -ENOPKG: it is not installed, or has ended. */
 int server_start(struct server *server, const char *command);
 
 /* End the server, if it was started, and remove the directory of its socket. */

@@ -28,7 +28,7 @@ void histogram_merge(struct histogram *histogram, const struct histogram *from)
 	histogram->count += from->count;
 	histogram->sum += from->sum;
 	histogram->sum_squares += from->sum_squares;
-	/* No further than values reach: a page that is not written to takes no memory. */
+	/* Only up to the largest value: a page that is not written to takes no memory. */
 	for (uint32_t i = histogram_index(from->min); i <= histogram_index(from->max); i++)
 		histogram->buckets[i] += from->buckets[i];
 }

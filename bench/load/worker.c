@@ -22,7 +22,7 @@
 #include "load/clock.h"
 #include "load/guard.h"
 
-/* The reference engine walks with a path buffer a level, as the driver that it stands for does. */
+/* Large, because the reference engine has a path buffer for each level of a walk, as the driver. */
 #define STACK_SIZE (2u << 20)
 /* How often a thread that sleeps checks whether to stop. */
 #define STOP_POLL_NS (100 * NS_PER_MS)

@@ -62,7 +62,7 @@ struct worker {
 	bool measuring;
 	/* Begin nothing more. */
 	bool ended;
-	/* Operations that the thread has left to the engine, in flight, as the job was late. */
+	/* Operations that were still in flight when the thread gave up because the job was late. */
 	uint32_t abandoned;
 	/* When the thread began. */
 	uint64_t begin_ns;
