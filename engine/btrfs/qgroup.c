@@ -233,10 +233,10 @@ int qgroup_rescan_wait(const struct fs_handle *fs)
 /* Make REQUEST (create or snapshot) of NAME in DIR_FD as BIRTH says. */
 static int qgroup_subvol(const struct fs_handle *fs, unsigned long request, int dir_fd,
 			 const char *name, const struct btrfs_ioctl_vol_args_v2 *base,
-			 const struct qgroup_birth *birth)
+			 const struct qgroup_initial *initial)
 {
 	struct btrfs_ioctl_vol_args_v2 args = *base;
-	size_t groups = birth->groups_count * sizeof(uint64_t), length = strlen(name);
+	size_t groups = initial->groups_count * sizeof(uint64_t), length = strlen(name);
 	_cleanup_free_ struct btrfs_qgroup_inherit *inherit = NULL;
 	int r = qgroup_fault(fs);
 
@@ -248,14 +248,14 @@ static int qgroup_subvol(const struct fs_handle *fs, unsigned long request, int 
 	inherit = fault_calloc(fs->fault, 1, sizeof(*inherit) + groups);
 	if (!inherit)
 		return -ENOMEM;
-	if (birth->limit) {
+	if (initial->limit) {
 		inherit->flags = BTRFS_QGROUP_INHERIT_SET_LIMITS;
 		inherit->lim = (struct btrfs_qgroup_limit){ .flags = BTRFS_QGROUP_LIMIT_MAX_RFER,
-							    .max_rfer = birth->limit };
+							    .max_rfer = initial->limit };
 	}
-	inherit->num_qgroups = birth->groups_count;
+	inherit->num_qgroups = initial->groups_count;
 	if (groups)
-		memcpy(inherit->qgroups, birth->groups, groups);
+		memcpy(inherit->qgroups, initial->groups, groups);
 	args.flags |= BTRFS_SUBVOL_QGROUP_INHERIT;
 	args.size = sizeof(*inherit) + groups;
 	args.qgroup_inherit = inherit;
@@ -263,21 +263,21 @@ static int qgroup_subvol(const struct fs_handle *fs, unsigned long request, int 
 }
 
 int qgroup_subvol_create(const struct fs_handle *fs, int dir_fd, const char *name,
-			 const struct qgroup_birth *birth)
+			 const struct qgroup_initial *initial)
 {
 	const struct btrfs_ioctl_vol_args_v2 args = { 0 };
 
-	return qgroup_subvol(fs, BTRFS_IOC_SUBVOL_CREATE_V2, dir_fd, name, &args, birth);
+	return qgroup_subvol(fs, BTRFS_IOC_SUBVOL_CREATE_V2, dir_fd, name, &args, initial);
 }
 
 int qgroup_subvol_snapshot(const struct fs_handle *fs, int dir_fd, const char *name, int source_fd,
-			   bool read_only, const struct qgroup_birth *birth)
+			   bool read_only, const struct qgroup_initial *initial)
 {
 	const struct btrfs_ioctl_vol_args_v2 args = { .fd = source_fd,
 						      .flags = read_only ? BTRFS_SUBVOL_RDONLY
 									 : 0 };
 
-	return qgroup_subvol(fs, BTRFS_IOC_SNAP_CREATE_V2, dir_fd, name, &args, birth);
+	return qgroup_subvol(fs, BTRFS_IOC_SNAP_CREATE_V2, dir_fd, name, &args, initial);
 }
 
 /* ---- one group ------------------------------------------------------------------------------- */

@@ -29,7 +29,7 @@ struct qgroup_numbers {
 };
 
 /* The limit and the groups of a new subvolume. */
-struct qgroup_birth {
+struct qgroup_initial {
 	/* Limit of the referenced bytes; 0: none. */
 	uint64_t limit;
 	/* Groups of level 1 that it joins. */
@@ -72,14 +72,14 @@ int qgroup_rescan_wait(const struct fs_handle *fs);
 
 /* Create an empty subvolume NAME in DIR_FD as BIRTH says. While quota is off a limit is ignored. */
 int qgroup_subvol_create(const struct fs_handle *fs, int dir_fd, const char *name,
-			 const struct qgroup_birth *birth);
+			 const struct qgroup_initial *initial);
 
 /*
  * Snapshot SOURCE_FD as NAME in DIR_FD as BIRTH says; in full mode the source's limit replaces the
  * one of BIRTH.
  */
 int qgroup_subvol_snapshot(const struct fs_handle *fs, int dir_fd, const char *name, int source_fd,
-			   bool read_only, const struct qgroup_birth *birth);
+			   bool read_only, const struct qgroup_initial *initial);
 
 /*
  * Limit GROUP to BYTES (0: no limit). -ENOTCONN while quota is off, -ENOENT: no such group.

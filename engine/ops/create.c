@@ -157,7 +157,7 @@ static bool create_reserved(const struct create *create)
 }
 
 /* Is it made read-only at once? A layer that is rewritten becomes read-only afterwards. */
-static bool create_born_read_only(const struct create *create)
+static bool create_made_read_only(const struct create *create)
 {
 	return create->flags & VARVE_CREATE_READ_ONLY && !rewrite_wanted(create->plan);
 }
@@ -273,11 +273,11 @@ static int create_opened(struct op *op, int result)
 
 /* Prove that the source is a layer of this store, and snapshot it as NAME in DIR_FD. */
 static int create_snapshot(struct create *create, int dir_fd, const char *name,
-			   const struct qgroup_birth *birth)
+			   const struct qgroup_initial *initial)
 {
 	struct op *op = &create->op;
 	struct varve_store *store = op_store(op);
-	bool read_only = create_born_read_only(create);
+	bool read_only = create_made_read_only(create);
 	int r;
 
 	op->call.name = "BTRFS_IOC_GET_SUBVOL_INFO";
@@ -287,9 +287,9 @@ static int create_snapshot(struct create *create, int dir_fd, const char *name,
 		return r;
 	op->call.name = "BTRFS_IOC_SNAP_CREATE_V2";
 	op->subject = op->id;
-	if (birth->limit || birth->groups_count)
+	if (initial->limit || initial->groups_count)
 		r = qgroup_subvol_snapshot(&store->fs, dir_fd, name, create->source_fd, read_only,
-					   birth);
+					   initial);
 	else
 		r = subvol_snapshot(dir_fd, name, create->source_fd, read_only);
 	if (!r)
@@ -323,18 +323,18 @@ static int create_set_metadata(struct create *create, int dir_fd, const char *na
 	    fchown(fd, settings->root_uid, settings->root_gid) < 0)
 		return negative_errno();
 	create->op.call.name = "BTRFS_IOC_SUBVOL_SETFLAGS";
-	return create_born_read_only(create) ? subvol_set_read_only(fd, true) : 0;
+	return create_made_read_only(create) ? subvol_set_read_only(fd, true) : 0;
 }
 
 /* Make an empty subvolume NAME in DIR_FD. */
 static int create_empty(struct create *create, int dir_fd, const char *name,
-			const struct qgroup_birth *birth)
+			const struct qgroup_initial *initial)
 {
 	int r;
 
 	create->op.call.name = "BTRFS_IOC_SUBVOL_CREATE";
-	r = birth->limit || birth->groups_count
-		    ? qgroup_subvol_create(&op_store(&create->op)->fs, dir_fd, name, birth)
+	r = initial->limit || initial->groups_count
+		    ? qgroup_subvol_create(&op_store(&create->op)->fs, dir_fd, name, initial)
 		    : subvol_create(dir_fd, name);
 	if (r)
 		return r;
@@ -545,16 +545,16 @@ static int create_find_groups(struct create *create, bool make, uint64_t *number
 static int create_join(struct create *create, int dir_fd, const char *name)
 {
 	uint64_t numbers[LAYER_GROUPS_MAX];
-	struct qgroup_birth birth = { .limit = create->size,
-				      .groups = numbers,
-				      .groups_count = create->groups_count };
+	struct qgroup_initial initial = { .limit = create->size,
+					  .groups = numbers,
+					  .groups_count = create->groups_count };
 	int found = create_find_groups(create, false, numbers), r = -ENOENT;
 
 	/* The last layer of a group may take it away at any moment: then it is made again. */
 	for (int tries = 0; !found && r == -ENOENT && tries < GROUP_TRIES; tries++) {
-		r = create->source ? create_snapshot(create, dir_fd, name, &birth)
-				   : create_empty(create, dir_fd, name, &birth);
-		if (r != -ENOENT || !birth.groups_count)
+		r = create->source ? create_snapshot(create, dir_fd, name, &initial)
+				   : create_empty(create, dir_fd, name, &initial);
+		if (r != -ENOENT || !initial.groups_count)
 			return r;
 		found = create_find_groups(create, true, numbers);
 	}
@@ -805,7 +805,7 @@ static int create_seal(struct create *create)
 	_cleanup_close_ int fd = -EBADF;
 	char buffer[VARVE_ID_MAX + 1];
 
-	if (!(create->flags & VARVE_CREATE_READ_ONLY) || create_born_read_only(create))
+	if (!(create->flags & VARVE_CREATE_READ_ONLY) || create_made_read_only(create))
 		return 0;
 	/* It commits. */
 	size_record_leave(op_store(&create->op));

@@ -24,7 +24,7 @@ void commit_init(struct group_commit *commits, struct core *core, const struct c
 	list_init(&commits->unflushed);
 	list_init(&commits->carried);
 	list_init(&commits->serial_ops);
-	list_init(&commits->guests);
+	list_init(&commits->jobs);
 	list_init(&commits->tidies);
 	list_init(&commits->serial_tidies);
 	commits->commit.commits = commits->flush.commits = commits;
@@ -154,38 +154,38 @@ static void commit_launch(struct group_commit *commits, struct op *op)
 	io_submit(&commits->core->io, &op->call);
 }
 
-/* Run the work of a guest, on a thread of the commit lane. */
-static int commit_guest_run(struct call *call)
+/* Run the work of a job, on a thread of the commit lane. */
+static int commit_job_run(struct call *call)
 {
-	struct commit_guest *guest = container_of(call, struct commit_guest, call);
+	struct commit_job *job = container_of(call, struct commit_job, call);
 
-	return guest->work(guest);
+	return job->work(job);
 }
 
-/* A guest's work as a member is done. */
-static void commit_guest_staged(struct call *call)
+/* A job's work as a member is done. */
+static void commit_job_staged(struct call *call)
 {
-	struct commit_guest *guest = container_of(call, struct commit_guest, call);
+	struct commit_job *job = container_of(call, struct commit_job, call);
 
-	commit_member_left(guest->commits, guest->slot, call->result >= 0);
-	guest->done(guest, call->result);
+	commit_member_left(job->commits, job->slot, call->result >= 0);
+	job->done(job, call->result);
 }
 
-void commit_join(struct group_commit *commits, struct commit_guest *guest)
+void commit_join(struct group_commit *commits, struct commit_job *job)
 {
-	guest->commits = commits;
-	list_append(&commits->guests, &guest->link);
+	job->commits = commits;
+	list_append(&commits->jobs, &job->link);
 }
 
 /* Let GUEST join the group. */
-static void commit_launch_guest(struct group_commit *commits, struct commit_guest *guest)
+static void commit_launch_job(struct group_commit *commits, struct commit_job *job)
 {
-	guest->slot = commits->slots[--commits->slots_free];
+	job->slot = commits->slots[--commits->slots_free];
 	commits->staging++;
 	commits->group++;
-	call_function(&guest->call, LANE_COMMIT, guest->call.name, commit_guest_run);
-	guest->call.done = commit_guest_staged;
-	io_submit(&commits->core->io, &guest->call);
+	call_function(&job->call, LANE_COMMIT, job->call.name, commit_job_run);
+	job->call.done = commit_job_staged;
+	io_submit(&commits->core->io, &job->call);
 }
 
 /* Let those that wait join, as far as there are slots. */
@@ -195,8 +195,8 @@ static void commit_admit(struct group_commit *commits)
 
 	while (commits->slots_free && (link = list_pop(&commits->gather)))
 		commit_launch(commits, list_entry(link, struct op, link));
-	while (commits->slots_free && (link = list_pop(&commits->guests)))
-		commit_launch_guest(commits, list_entry(link, struct commit_guest, link));
+	while (commits->slots_free && (link = list_pop(&commits->jobs)))
+		commit_launch_job(commits, list_entry(link, struct commit_job, link));
 	commits->core->counters.group_max = MAX(commits->core->counters.group_max, commits->group);
 }
 
@@ -262,10 +262,10 @@ int commit_destroy(struct op *op)
 	return OP_WAIT;
 }
 
-void commit_tidy(struct group_commit *commits, struct commit_guest *guest)
+void commit_tidy(struct group_commit *commits, struct commit_job *job)
 {
-	guest->commits = commits;
-	list_append(&commits->tidies, &guest->link);
+	job->commits = commits;
+	list_append(&commits->tidies, &job->link);
 }
 
 /*
@@ -313,9 +313,9 @@ static int commit_serial_run(struct call *call)
 	commits->left = left;
 	commits->destroyed_ns += begin ? now_ns() - begin : 0;
 	list_for_each(link, &commits->serial_tidies) {
-		struct commit_guest *guest = list_entry(link, struct commit_guest, link);
+		struct commit_job *job = list_entry(link, struct commit_job, link);
 
-		guest->call.result = guest->work(guest);
+		job->call.result = job->work(job);
 	}
 	commit_look(commits);
 	return 0;
@@ -361,9 +361,9 @@ static void commit_serial_done(struct call *call)
 		op_done(op, r);
 	}
 	while ((link = list_pop(&tidies))) {
-		struct commit_guest *guest = list_entry(link, struct commit_guest, link);
+		struct commit_job *job = list_entry(link, struct commit_job, link);
 
-		guest->done(guest, call->result < 0 ? call->result : guest->call.result);
+		job->done(job, call->result < 0 ? call->result : job->call.result);
 	}
 }
 
@@ -402,7 +402,7 @@ static void commit_serial_begin(struct group_commit *commits)
 	else
 		commits->passed = 0;
 	commits->awaited = commits->publishes || commit_gathered(commits) ||
-			   !list_empty(&commits->guests) || !list_empty(&commits->durable);
+			   !list_empty(&commits->jobs) || !list_empty(&commits->durable);
 	commits->serial_running = true;
 	call_function(&commits->serial, LANE_COMMIT, "boundary", commit_serial_run);
 	commits->serial.done = commit_serial_done;
@@ -592,7 +592,7 @@ void commit_turn(struct group_commit *commits)
 	else if (commit_many(commits)) {
 		commits->commit_first = commits->commit_made = true;
 		commit_start(commits);
-	} else if (commit_gathered(commits) || !list_empty(&commits->guests))
+	} else if (commit_gathered(commits) || !list_empty(&commits->jobs))
 		commit_begin(commits);
 	else if (!list_empty(&commits->durable) && !commits->commit.running)
 		commit_start(commits);

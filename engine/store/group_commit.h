@@ -53,16 +53,16 @@ struct commit_sync {
 	bool running;
 };
 
-/* Work of the store that is no operation's: a member of a group, or a part of a boundary. */
-struct commit_guest {
+/* Work of the store, not of an operation: a member of a group, or a part of a boundary. */
+struct commit_job {
 	/* In a queue of COMMITS. */
 	struct list link;
 	struct group_commit *commits;
 	struct call call;
 	/* The work, on a lane thread: 0 or -errno. */
-	int (*work)(struct commit_guest *guest);
+	int (*work)(struct commit_job *job);
 	/* Take the result. Reactor. */
-	void (*done)(struct commit_guest *guest, int result);
+	void (*done)(struct commit_job *job, int result);
 	/* Its worker slot as a member. */
 	unsigned slot;
 };
@@ -89,8 +89,8 @@ struct group_commit {
 	 * commit that begins from now on.
 	 */
 	struct list gather, alone, publish, destroy, durable;
-	/* Guests that wait to join a group; that wait for a boundary; whose boundary this is. */
-	struct list guests, tidies, serial_tidies;
+	/* Jobs that wait to join a group; that wait for a boundary; whose boundary this is. */
+	struct list jobs, tidies, serial_tidies;
 	/* Destroys that wait; run since the last group began, and how long they took. */
 	unsigned destroys, destroyed;
 	uint64_t destroyed_ns;
@@ -153,13 +153,13 @@ int commit_publish(struct op *op);
 int commit_destroy(struct op *op);
 
 /*
- * Let the work of GUEST, which makes a snapshot, run as a member of a group, behind operations; it
- * begins a group where none wait.
+ * Let the work of JOB, which makes a snapshot, run as a member of a group, behind operations; it
+ * begins a group where no operation waits.
  */
-void commit_join(struct group_commit *commits, struct commit_guest *guest);
+void commit_join(struct group_commit *commits, struct commit_job *job);
 
-/* Let the work of GUEST run at the next boundary, behind operations. It sees to its own bound. */
-void commit_tidy(struct group_commit *commits, struct commit_guest *guest);
+/* Let the work of JOB run at the next boundary, behind operations. JOB bounds its own time. */
+void commit_tidy(struct group_commit *commits, struct commit_job *job);
 
 /*
  * Wait until what OP has made, renamed or destroyed in `subvolumes` is durable. Asserts that it

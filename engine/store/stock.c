@@ -62,9 +62,9 @@ struct stock {
 	struct stock_refill refill;
 	/* The name of the next copy. */
 	uint64_t serial;
-	/* Copies to be destroyed; those that the guest works on; those that could not be. */
+	/* Copies to be destroyed; those that the job works on; those that could not be. */
 	struct list drops, dropping, stuck;
-	struct commit_guest tidy;
+	struct commit_job tidy;
 	bool tidying;
 	/* When to try again what is stuck; the last try has begun. */
 	uint64_t stuck_ns;
@@ -74,10 +74,10 @@ struct stock {
 	uint64_t held, made, taken, dropped;
 };
 
-/* The copy whose guest is in a list by LINK. */
+/* The copy whose job is in a list by LINK. */
 static struct stock_copy *stock_copy_of(struct list *link)
 {
-	return container_of(list_entry(link, struct commit_guest, link), struct stock_copy, guest);
+	return container_of(list_entry(link, struct commit_job, link), struct stock_copy, job);
 }
 
 /* Count the copies in the statistics. */
@@ -141,14 +141,14 @@ int stock_check(struct varve_store *store, const struct stock_copy *copy, int so
 /* Let COPY be destroyed. */
 static void stock_drop(struct stock *stock, struct stock_copy *copy)
 {
-	list_append(&stock->drops, &copy->guest.link);
+	list_append(&stock->drops, &copy->job.link);
 	stock->dropped++;
 }
 
 /* Destroy what is in the way, at a boundary. */
-static int stock_tidy_work(struct commit_guest *guest)
+static int stock_tidy_work(struct commit_job *job)
 {
-	struct stock *stock = container_of(guest, struct stock, tidy);
+	struct stock *stock = container_of(job, struct stock, tidy);
 
 	list_for_each(link, &stock->dropping) {
 		struct stock_copy *copy = stock_copy_of(link);
@@ -177,9 +177,9 @@ static void stock_free_list(struct list *list)
 }
 
 /* Note what was destroyed. What could not be is tried again; at the end it is left to a sweep. */
-static void stock_tidied(struct commit_guest *guest, int result)
+static void stock_tidied(struct commit_job *job, int result)
 {
-	struct stock *stock = container_of(guest, struct stock, tidy);
+	struct stock *stock = container_of(job, struct stock, tidy);
 	struct list *link;
 
 	stock->tidying = false;
@@ -322,7 +322,7 @@ void stock_return(struct varve_store *store, const char *source, struct stock_co
 		stock_drop(store->stock, copy);
 		return;
 	}
-	list_append(&parent->copies, &copy->guest.link);
+	list_append(&parent->copies, &copy->job.link);
 	parent->count++;
 	store->stock->held++;
 	stock_publish(store->stock);
@@ -445,16 +445,16 @@ static void stock_close(struct stock_refill *refill)
 }
 
 /* Make one copy, as a member of a group. */
-static int stock_make_work(struct commit_guest *guest)
+static int stock_make_work(struct commit_job *job)
 {
-	struct stock_copy *copy = container_of(guest, struct stock_copy, guest);
-	struct stock *stock = container_of(guest->commits, struct varve_store, commits)->stock;
+	struct stock_copy *copy = container_of(job, struct stock_copy, job);
+	struct stock *stock = container_of(job->commits, struct varve_store, commits)->stock;
 	char name[STOCK_NAME_SIZE];
 	int dir_fd;
 
 	if (stock->refill.cancelled)
 		return -ECANCELED;
-	copy->slot = guest->slot;
+	copy->slot = job->slot;
 	dir_fd = layout_slot(stock->store, copy->slot);
 	return dir_fd < 0 ? dir_fd
 			  : subvol_snapshot(dir_fd, stock_name(copy, name), stock->refill.source_fd,
@@ -462,10 +462,10 @@ static int stock_make_work(struct commit_guest *guest)
 }
 
 /* One copy was made, or not. */
-static void stock_made(struct commit_guest *guest, int result)
+static void stock_made(struct commit_job *job, int result)
 {
-	struct stock_copy *copy = container_of(guest, struct stock_copy, guest);
-	struct stock *stock = container_of(guest->commits, struct varve_store, commits)->stock;
+	struct stock_copy *copy = container_of(job, struct stock_copy, job);
+	struct stock *stock = container_of(job->commits, struct varve_store, commits)->stock;
 	struct stock_refill *refill = &stock->refill;
 
 	if (result) {
@@ -473,7 +473,7 @@ static void stock_made(struct commit_guest *guest, int result)
 		refill->cancelled = true;
 		free(copy);
 	} else
-		list_append(&refill->made, &copy->guest.link);
+		list_append(&refill->made, &copy->job.link);
 	if (!--refill->left)
 		stock_close(refill);
 }
@@ -531,9 +531,9 @@ static void stock_looked(struct call *call)
 			break;
 		copy->serial = ++stock->serial;
 		copy->origin = refill->origin;
-		copy->guest.work = stock_make_work;
-		copy->guest.done = stock_made;
-		commit_join(&stock->store->commits, &copy->guest);
+		copy->job.work = stock_make_work;
+		copy->job.done = stock_made;
+		commit_join(&stock->store->commits, &copy->job);
 	}
 	if (!refill->left)
 		stock_close(refill);

@@ -46,7 +46,7 @@ struct stock_origin {
 /* A spare copy. */
 struct stock_copy {
 	/* Makes it. Then in a list of the stock by its link. */
-	struct commit_guest guest;
+	struct commit_job job;
 	/* Its name. */
 	uint64_t serial;
 	/* The slot whose directory it lies in. */

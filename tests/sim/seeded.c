@@ -102,25 +102,26 @@ WRAP(int, stock_check, (struct varve_store *store, const struct stock_copy *copy
 /* clang-format on */
 
 /* SEEDED_LIMIT_LATER: no limit is set in the ioctl that makes the subvolume ... */
-static const struct qgroup_birth *limit_later(const struct qgroup_birth *birth)
+static const struct qgroup_initial *limit_later(const struct qgroup_initial *initial)
 {
-	static const struct qgroup_birth none;
+	static const struct qgroup_initial none;
 
-	return seeded_bug == SEEDED_LIMIT_LATER ? &none : birth;
+	return seeded_bug == SEEDED_LIMIT_LATER ? &none : initial;
 }
 
 /* clang-format off */
 WRAP(int, qgroup_subvol_create, (const struct fs_handle *fs, int dir_fd, const char *name,
-				 const struct qgroup_birth *birth))
+				 const struct qgroup_initial *initial))
 {
-	return __real_qgroup_subvol_create(fs, dir_fd, name, limit_later(birth));
+	return __real_qgroup_subvol_create(fs, dir_fd, name, limit_later(initial));
 }
 
 WRAP(int, qgroup_subvol_snapshot, (const struct fs_handle *fs, int dir_fd, const char *name,
-				   int source_fd, bool read_only, const struct qgroup_birth *birth))
+				   int source_fd, bool read_only,
+				   const struct qgroup_initial *initial))
 {
 	return __real_qgroup_subvol_snapshot(fs, dir_fd, name, source_fd, read_only,
-					     limit_later(birth));
+					     limit_later(initial));
 }
 /* clang-format on */
 

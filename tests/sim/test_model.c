@@ -523,7 +523,7 @@ static void call_limit(struct script *script, const struct fs_handle *fs, const 
 /* Make, snapshot or destroy a subvolume with a limit. */
 static void call_limited(struct script *script, const struct fs_handle *fs, const char *path)
 {
-	struct qgroup_birth birth = { .limit = choose(script, 3) * 8388608ull };
+	struct qgroup_initial initial = { .limit = choose(script, 3) * 8388608ull };
 	const char *source = choose_path(script), *name;
 	int fd = open_parent(script, path, &name), source_fd;
 	unsigned kind = choose(script, 3);
@@ -533,14 +533,15 @@ static void call_limited(struct script *script, const struct fs_handle *fs, cons
 	else if (kind == 0)
 		note(script, subvol_destroy(fd, name), "destroy %s", path);
 	else if (kind == 1)
-		note(script, qgroup_subvol_create(fs, fd, name, &birth), "subvol %s, limit %llu",
-		     path, (unsigned long long)birth.limit);
+		note(script, qgroup_subvol_create(fs, fd, name, &initial), "subvol %s, limit %llu",
+		     path, (unsigned long long)initial.limit);
 	else {
 		source_fd = open_path(script, source, O_RDONLY | O_DIRECTORY);
 		if (source_fd >= 0 && strcmp(source, "."))
-			note(script, qgroup_subvol_snapshot(fs, fd, name, source_fd, false, &birth),
+			note(script,
+			     qgroup_subvol_snapshot(fs, fd, name, source_fd, false, &initial),
 			     "snapshot %s %s, limit %llu", source, path,
-			     (unsigned long long)birth.limit);
+			     (unsigned long long)initial.limit);
 		fd_close(source_fd);
 	}
 	fd_close(fd);
