@@ -20,7 +20,7 @@ static int create_together(struct varve_store *store, const char *const *ids,
 					    failure);
 	if (ret < 0)
 		return ret;
-	/* They are there; a power cut could still take some, each whole. */
+	/* All layers exist; a power cut could still remove some, each as a whole. */
 	return varve_sync_wait(store, 0, failure);
 }
 /* example: end */

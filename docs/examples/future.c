@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 /* example: begin */
-/* Archive layer ID to FD. *REQUEST is there for varve_cancel() meanwhile. */
+/* Archive layer ID to FD. Another thread may varve_cancel() *REQUEST meanwhile. */
 static int archive(struct varve_store *store, const char *id, int fd,
 		   varve_request *request)
 {

@@ -31,7 +31,7 @@ static int write_file(struct varve_store *store, const char *id, const char *nam
 }
 
 /* example: begin */
-/* Print the path of every layer, and the layer that it was made from. */
+/* Print the path of each layer, and the layer that it was made from. */
 static int print_layers(struct varve_store *store,
 			struct varve_failure *failure)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A layer with a size, what it holds, and what a job left: the example of varve_quota(3). */
+/* A layer with a size, and how full it is: the example of varve_quota(3). */
 #include "example.h"
 
 #include <inttypes.h>

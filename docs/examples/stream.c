@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A layer that goes through a socket and becomes another one, in a loop around epoll(7) that nothing ever holds up: the
- * example of varve_stream_write(3).
+ * Send a layer through a socket and create another layer from it, in a loop around epoll(7) that never blocks: the example
+ * of varve_stream_write(3).
  */
 #include "example.h"
 
@@ -15,7 +15,7 @@
 /* Bytes read from the socket at once. */
 #define PIECE_BYTES 65536
 
-/* One end: what is to be sent or written yet, and how its request ended. */
+/* One end: the bytes that are still to be sent or written, and the result of its request. */
 struct end {
 	struct varve_store *store;
 	varve_request request;
@@ -26,7 +26,7 @@ struct end {
 	int error;
 };
 
-/* Note how a request ended. */
+/* Record the result of a request. */
 static void ended(struct varve_store *store, const struct varve_result *result,
 		  void *user_data)
 {
@@ -37,7 +37,7 @@ static void ended(struct varve_store *store, const struct varve_result *result,
 }
 
 /* example: begin */
-/* Take a chunk: send what the socket takes, keep the rest and pause. */
+/* Take a chunk: send what fits into the socket, keep the rest and pause. */
 static int send_chunk(struct varve_store *store, varve_request request,
 		      const void *bytes, size_t size, void *sink_data)
 {
@@ -54,7 +54,7 @@ static int send_chunk(struct varve_store *store, varve_request request,
 	return VARVE_PAUSE;
 }
 
-/* The socket takes more: send what was kept, then let chunks come. */
+/* The socket has room again: send the rest, then let the sink be called again. */
 static int send_rest(struct end *out)
 {
 	ssize_t sent = send(out->fd, out->bytes + out->begin,
@@ -105,7 +105,7 @@ static void have_room(struct varve_store *store, varve_request request,
 
 	in->request = request;
 	ret = receive(in);
-	/* What the socket fails with, the layer does. */
+	/* The request fails with the error of the socket. */
 	if (ret < 0 && ret != -EPIPE)
 		varve_stream_end(store, request, ret);
 }
@@ -146,7 +146,7 @@ static int loop(int epoll_fd, struct end *out, struct end *in)
 {
 	int ret = 0;
 
-	/* The ends of the socket tell of changes only: each is used until it has no more. */
+	/* Edge-triggered: each end is used until it would block. */
 	if (watch(epoll_fd, varve_fd(out->store), EPOLLIN) < 0 ||
 	    watch(epoll_fd, out->fd, EPOLLOUT | EPOLLET) < 0 ||
 	    watch(epoll_fd, in->fd, EPOLLIN | EPOLLET) < 0)

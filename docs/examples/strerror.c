@@ -10,14 +10,14 @@
 /* What a program does about a failed create. */
 enum verdict { VERDICT_DONE, VERDICT_LATER, VERDICT_GIVE_UP };
 
-/* Decide what to do about FAILURE, and print it where a person should know. */
+/* Decide what to do about FAILURE, and print it where the program gives up. */
 static enum verdict judge(const struct varve_failure *failure)
 {
 	char line[2048];
 
 	switch (failure->error) {
 	case 0:
-	case -EEXIST:	/* Another one was faster. */
+	case -EEXIST:	/* Another process was faster. */
 		return VERDICT_DONE;
 	case -EAGAIN:	/* The queue is full, or the cleaner is behind. */
 	case -EDQUOT:

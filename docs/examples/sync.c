@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tidy a store up and wait until the space is free: the example of varve_sync(3). */
+/* Remove leftovers and wait until their space is free: the example of varve_sync(3). */
 #include "example.h"
 
 #include <inttypes.h>
@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* example: begin */
-/* Remove what crashed processes left, then wait until all the space is free. */
+/* Remove the leftovers of crashed processes, then wait until all their space is free. */
 static int tidy(struct varve_store *store, struct varve_failure *failure)
 {
 	struct varve_sweep_report report = VARVE_SWEEP_REPORT_INIT;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Measure a layer and tell how far it is: the example of varve_layer_usage(3). */
+/* Measure a layer and print the progress: the example of varve_layer_usage(3). */
 #include "example.h"
 
 #include <errno.h>
@@ -11,7 +11,7 @@
 #define TICK_MS 100
 
 /* example: begin */
-/* Print what the layer takes. */
+/* Print the size of the layer. */
 static void measured(struct varve_store *store,
 		     const struct varve_result *result, void *user_data)
 {
