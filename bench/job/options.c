@@ -563,7 +563,8 @@ int options_check(const struct options *options, char *error)
 		reason = "rw=mix needs rwmix";
 	else if ((options->rw == BENCH_REMOVE || options->rw == BENCH_COMMIT) &&
 		 options->time_based && !options->live && !options->number_ios)
-		reason = "rw=remove and rw=commit need number_ios: what they take is made before";
+		reason =
+			"rw=remove and rw=commit need number_ios: their layers are made before the clock starts";
 	else if (options->guard_calls && options->fill)
 		reason = "guard_calls forbids the writes of fill";
 	else if (options->limit && !options->quota)
