@@ -25,8 +25,8 @@
 #define LARGE_BYTES ((INFLATE_PIECES + 3) * STREAM_CHUNK_BYTES + 1234)
 /* Bytes of an archive that is read thousands of times. */
 #define SMALL_BYTES 100
-/* What a bomb comes to. */
-#define BOMB_BYTES (10ull << 30)
+/* What a bomb comes to: many times what is read of it. */
+#define BOMB_BYTES (1ull << 30)
 /* How much a process may grow over it: by the pieces, 3 MiB, the decoder, and libraries. */
 #define BOMB_KIB_MAX (8ul * 1024)
 /* Pieces of a bomb that are taken until it is cancelled. */
