@@ -935,14 +935,14 @@ static int create_undo_work(struct op *op)
 	struct varve_store *store = op_store(op);
 	char buffer[VARVE_ID_MAX + 1];
 	struct undo undo = { .op = op, .number = create->number, .index = create->index };
+	bool marked;
 	int r;
 
 	create_forget_size(create);
 	undo.in_sight = create->published || (op->direct && !create_reserved(create));
 	undo.name = create->published ? op->id : create_staging_name(create, buffer);
 	undo.dir_fd = create->published ? store->layout.subvolumes_fd : create_staging_fd(create);
-	if (create->published)
-		size_record_mark(store, op->id);
+	marked = create->published && size_record_mark(store, op->id);
 	r = undo_destroy(&undo);
 	free(create->fate);
 	create->fate = undo.fate;
@@ -951,7 +951,7 @@ static int create_undo_work(struct op *op)
 		size_record_drop(store, op->id);
 		record_drop(store, op->id);
 	}
-	if (create->published)
+	if (marked)
 		size_record_unmark(store, op->id);
 	return r;
 }

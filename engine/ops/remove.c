@@ -195,8 +195,8 @@ static int remove_gone(struct op *op)
 /* Mark the records of the layer, which is about to be out of its place. At a boundary. */
 static void remove_mark(struct remove *remove)
 {
-	if (!TAKE(remove->marked, true))
-		size_record_mark(op_store(&remove->op), remove->op.id);
+	if (!remove->marked)
+		remove->marked = size_record_mark(op_store(&remove->op), remove->op.id);
 }
 
 /* It is back in its place, or its records are gone. */

@@ -118,27 +118,32 @@ static struct flock size_record_range(const char *id, short type)
 	};
 }
 
-void size_record_mark(struct varve_store *store, const char *id)
+bool size_record_mark(struct varve_store *store, const char *id)
 {
 	struct flock range = size_record_range(id, F_RDLCK);
 	int fd;
 
+	if (store->layout.marks >= RECORD_MARKS_MAX)
+		return false;
 	if (store->layout.marks_fd < 0) {
 		/* It stays open, and for writing would keep the file system from a remount,ro. */
 		fd = size_record_open_lock(store, O_RDONLY);
 		if (fd < 0)
-			return;
+			return false;
 		store->layout.marks_fd = fd;
 	}
-	fcntl(store->layout.marks_fd, F_OFD_SETLK, &range);
+	if (fcntl(store->layout.marks_fd, F_OFD_SETLK, &range) < 0)
+		return false;
+	store->layout.marks++;
+	return true;
 }
 
 void size_record_unmark(struct varve_store *store, const char *id)
 {
 	struct flock range = size_record_range(id, F_UNLCK);
 
-	if (store->layout.marks_fd >= 0)
-		fcntl(store->layout.marks_fd, F_OFD_SETLK, &range);
+	fcntl(store->layout.marks_fd, F_OFD_SETLK, &range);
+	store->layout.marks--;
 }
 
 /* Is ID marked, by any store, as FD sees, which has no marks itself? 1, 0, or -errno. */

@@ -26,7 +26,7 @@
  * and have not executed a program. What asks for it (F_OFD_GETLK) changes nothing: a check does not
  * report the records of such a layer, and a sweep leaves its size. What would replace them waits as
  * for the lock: a create of that name by another process, or a rename to it. A removal that cannot
- * have a mark goes on without it.
+ * have a mark goes on without it, and so does one beside RECORD_MARKS_MAX others of the store.
  */
 #ifndef VARVE_STORE_SIZE_RECORD_H
 #define VARVE_STORE_SIZE_RECORD_H
@@ -58,10 +58,10 @@ void size_record_leave(struct varve_store *store);
 /* A lock that is given back when its scope ends; initialise with { 0 }. */
 #define _cleanup_unlock_ __attribute__((cleanup(size_record_unlock)))
 
-/* Mark ID: a removal of it begins. The boundary's thread. */
-void size_record_mark(struct varve_store *store, const char *id);
+/* Mark ID: a removal of it begins. Returns whether it has the mark. The boundary's thread. */
+bool size_record_mark(struct varve_store *store, const char *id);
 
-/* Take the mark away, if there is one. Any thread; does not block. */
+/* Take the mark of ID away, which it has. Any thread; does not block. */
 void size_record_unmark(struct varve_store *store, const char *id);
 
 /* Is ID marked, by any store? 1, 0, or -errno. */

@@ -48,6 +48,8 @@ struct layout {
 	_Atomic int quotas_fd, own_fd, staging_fd, trash_fd, groups_fd, records_fd;
 	/* HOME/.varve/records, with the marks of removals (size_record.h); -EBADF until needed. */
 	_Atomic int marks_fd;
+	/* How many there are now. */
+	_Atomic unsigned marks;
 	/* HOME/.varve/staging/OWNER, -EBADF until it is needed, and then the name of OWNER. */
 	_Atomic int owner_fd;
 	char owner[64];

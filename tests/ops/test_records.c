@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "engine/base/limits.h"
 #include "engine/store/size_record.h"
 #include "test.h"
 
@@ -273,6 +274,32 @@ START_TEST(test_holder_with_stalled_mount)
 }
 END_TEST
 
+/* There are so many marks at most, and one less makes room for one. */
+START_TEST(test_marks_bound)
+{
+	const char *home = test_home();
+	struct varve_store *store = test_open(home), *other = test_open(home);
+	for (unsigned i = 0; i < RECORD_MARKS_MAX; i++)
+		ck_assert(size_record_mark(store, test_path("layer-%u", i)));
+	ck_assert(!size_record_mark(store, "one-more"));
+	test_error(size_record_marked(store, "one-more"), 0);
+	test_error(size_record_marked(other, "layer-0"), 1);
+	/* The marks of another store are its own. */
+	ck_assert(size_record_mark(other, "one-more"));
+	size_record_unmark(other, "one-more");
+	size_record_unmark(store, "layer-0");
+	test_error(size_record_marked(other, "layer-0"), 0);
+	ck_assert(size_record_mark(store, "one-more"));
+	test_error(size_record_marked(other, "one-more"), 1);
+	size_record_unmark(store, "one-more");
+	for (unsigned i = 1; i < RECORD_MARKS_MAX; i++)
+		size_record_unmark(store, test_path("layer-%u", i));
+	test_error(size_record_marked(other, "layer-1"), 0);
+	test_close(other);
+	test_close(store);
+}
+END_TEST
+
 /* A record is a number in digits, all of it: no part of a longer one is taken for it. */
 START_TEST(test_texts)
 {
@@ -308,4 +335,4 @@ START_TEST(test_texts)
 END_TEST
 
 TEST_MAIN("records", test_create_calls, test_removal_looks, test_open_looks, test_find_calls,
-	  test_forked, test_texts, test_holder_with_stalled_mount)
+	  test_forked, test_marks_bound, test_texts, test_holder_with_stalled_mount)
