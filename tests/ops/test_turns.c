@@ -20,15 +20,15 @@
 static void (*begin)(unsigned number);
 /* The lines of the trace that say that they wait; what the names begin with that they look at. */
 static char waits_lines[2][64];
-static const char *looked_name;
+static const char *_Atomic looked_name;
 static struct varve_store *store;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 /* How often each waited, and has entered its call; all may leave it. */
 static _Atomic unsigned waited[2], entered[2];
-static bool open_gate = true;
+static _Atomic bool open_gate = true;
 /* What the trace has shown; how many have ended since. */
-static bool durable_waits, commit_begun, group_begun;
+static _Atomic bool durable_waits, commit_begun, group_begun;
 static unsigned ends, running;
 
 /* Hold the call of NUMBER until the other waits: the second one for the next one of the first. */
@@ -46,8 +46,10 @@ static void hold(unsigned number)
 __attribute__((visibility("default"))) int fstatat(int fd, const char *path, struct stat *stat,
 						   int flags)
 {
-	if (looked_name && !strncmp(path, looked_name, strlen(looked_name)))
-		hold(path[strlen(looked_name)] == '1');
+	const char *name = looked_name;
+
+	if (name && !strncmp(path, name, strlen(name)))
+		hold(path[strlen(name)] == '1');
 	return (int)syscall(SYS_newfstatat, fd, path, stat, flags);
 }
 
@@ -108,8 +110,10 @@ static void start(void (*kind)(unsigned number), const char *line)
 	}
 	test_create(store, "one", NULL);
 	begin = kind;
+	pthread_mutex_lock(&lock);
 	for (unsigned i = 0; i < 2; i++)
 		snprintf(waits_lines[i], sizeof(waits_lines[i]), line, i);
+	pthread_mutex_unlock(&lock);
 	looked_name = "taken-";
 	open_gate = false;
 	/* The first one is in its call before the second one is there: they share no boundary. */
@@ -120,7 +124,7 @@ static void start(void (*kind)(unsigned number), const char *line)
 }
 
 /* Wait until *SEEN, which has to be while they follow each other. */
-static void await(const bool *seen)
+static void await(const _Atomic bool *seen)
 {
 	for (ends = 0; !*seen;) {
 		ck_assert_int_ge(varve_wait(store, -1), 0);
