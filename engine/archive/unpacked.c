@@ -101,7 +101,8 @@ int unpacked_kind(const struct unpacked *unpacked, const struct statx *stat)
 	return directory ? (int)(*directory % UNPACKED_KINDS) : -ENOENT;
 }
 
-int unpacked_add_directory(struct unpacked *unpacked, const struct statx *stat)
+/* Note FLAG of the directory of STAT, if it was in the layer before: 0 or -ENOMEM. */
+static int unpacked_note(struct unpacked *unpacked, const struct statx *stat, uint64_t flag)
 {
 	uint64_t *directory;
 
@@ -112,22 +113,18 @@ int unpacked_add_directory(struct unpacked *unpacked, const struct statx *stat)
 				  NULL);
 	if (!directory)
 		return -ENOMEM;
-	*directory |= UNPACKED_ENTRY;
+	*directory |= flag;
 	return 0;
+}
+
+int unpacked_add_directory(struct unpacked *unpacked, const struct statx *stat)
+{
+	return unpacked_note(unpacked, stat, UNPACKED_ENTRY);
 }
 
 int unpacked_set_emptied(struct unpacked *unpacked, const struct statx *stat)
 {
-	uint64_t *directory;
-
-	if (!unpacked_older(unpacked, stat))
-		return 0;
-	directory = inode_map_add(&unpacked->directories, stat->stx_ino, unpacked_device(stat),
-				  NULL);
-	if (!directory)
-		return -ENOMEM;
-	*directory |= UNPACKED_EMPTIED;
-	return 0;
+	return unpacked_note(unpacked, stat, UNPACKED_EMPTIED);
 }
 
 bool unpacked_emptied(const struct unpacked *unpacked, const struct statx *stat)
