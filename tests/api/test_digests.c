@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Archives whose digests are taken and expected: each kind of stream, cut off at each byte, with
- * bytes behind it, and given in each way. A layer appears only where the digest is the expected
- * one, and digests are those of sha256sum. What is broken off in the midst leaves neither a layer
- * nor a thread; nor does a reader that leaves. What an archive may be compressed by is bounded.
- * `make check` cuts at one byte in four, at others in each run.
+ * Digests of archives. Each kind of stream is cut off at each byte (in `make check` at one in
+ * four, others in each run), has bytes behind it, and is given in each way: a layer appears only
+ * where the digest is the expected one, and digests are those of sha256sum. An apply that is
+ * cancelled or whose stream ends early leaves no layer and no thread, nor does a diff whose reader
+ * closes. Kinds, levels and threads of compression are bounded.
  *
  * varve-test: timeout=240
  */
@@ -153,23 +153,6 @@ static void ended(struct varve_store *store, const struct varve_result *result, 
 		outcome->digests = *result->digests;
 }
 
-/* Write SIZE BYTES to REQUEST, dispatching where there is no room: the first error. */
-static int feed(struct varve_store *store, varve_request request, const char *bytes, size_t size)
-{
-	while (size) {
-		size_t taken = 0;
-		int r = varve_stream_write(store, request, bytes, size, &taken);
-
-		if (r == -EAGAIN)
-			varve_wait(store, 1);
-		else if (r)
-			return r;
-		bytes += taken;
-		size -= taken;
-	}
-	return 0;
-}
-
 /* A descriptor that gives the SIZE bytes at BYTES, which a pipe and a socket hold. */
 static int give(enum given given, const char *bytes, size_t size)
 {
@@ -219,7 +202,7 @@ static struct outcome create(struct varve_store *store, enum given given, const 
 	apply.expect_diff_id = expect_diff_id;
 	request = begin(store, &apply, fd, &outcome);
 	if (given == GIVEN_STREAM) {
-		int r = feed(store, request, bytes, size);
+		int r = test_stream_feed(store, request, bytes, size, size);
 
 		/* It may have failed by now. */
 		ck_assert(!r || r == -EPIPE || r == -ENOENT);
@@ -343,7 +326,7 @@ START_TEST(test_broken_off)
 			struct outcome outcome;
 			varve_request request = begin(store, &apply, VARVE_STREAM, &outcome);
 
-			test_error(feed(store, request, bytes, at), 0);
+			test_error(test_stream_feed(store, request, bytes, at, at), 0);
 			if (n % 3 == 0)
 				test_error(varve_cancel(store, request), 0);
 			else
@@ -380,7 +363,7 @@ static void leave(struct varve_store *store, uint64_t compress, uint64_t threads
 	ck_assert_int_eq(read(ends[0], &byte, 1), 1);
 	close(ends[0]);
 	test_dispatch_until(store, &outcome.ended, 1);
-	/* What a socket has not delivered is lost when it is closed, and that is told first. */
+	/* A socket that is closed before all was read: the kernel reports that first. */
 	if (!socket || outcome.error != -ECONNRESET)
 		test_error(outcome.error, -EPIPE);
 	ck_assert_uint_eq(outcome.digests.size, 0);

@@ -156,22 +156,6 @@ static varve_request begin_unpack(struct varve_store *store, const char *id, boo
 	return request;
 }
 
-/* Write SIZE bytes, dispatching where there is no room. */
-static void feed(struct varve_store *store, varve_request request, const char *bytes, size_t size)
-{
-	while (size) {
-		size_t taken = 0;
-		int r = varve_stream_write(store, request, bytes, size, &taken);
-
-		if (r == -EAGAIN)
-			varve_wait(store, 1);
-		else
-			test_error(r, 0);
-		bytes += taken;
-		size -= taken;
-	}
-}
-
 /* All threads of stages have ended; one that was joined takes a moment to vanish. */
 static void no_stage_threads(void)
 {
@@ -239,7 +223,7 @@ static void unpacking(uint64_t compress, bool give_up)
 		struct sunk sunk = { 0 };
 		varve_request request = begin_unpack(store, id, i % 2, &sunk);
 
-		feed(store, request, archive, size / MOMENTS * i);
+		test_error(test_stream_feed(store, request, archive, size / MOMENTS * i, size), 0);
 		most = stage_threads() > most ? stage_threads() : most;
 		if (give_up)
 			test_error(varve_stream_fail(store, request, -EPIPE, NULL), 0);
@@ -286,7 +270,7 @@ START_TEST(test_closed)
 	make_base(store, home);
 	archive = archive_of(store, VARVE_COMPRESS_GZIP, &size);
 	request = begin_unpack(store, "made", false, &in);
-	feed(store, request, archive, size / 2);
+	test_error(test_stream_feed(store, request, archive, size / 2, size), 0);
 	begin_diff(store, VARVE_COMPRESS_GZIP, VARVE_STREAM, &out);
 	test_dispatch_until(store, &out.chunks, out.turn);
 	ck_assert_int_ge(stage_threads(), 4);

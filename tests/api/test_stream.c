@@ -107,29 +107,6 @@ static varve_request begin_create(struct varve_store *store, const char *id, var
 	return request;
 }
 
-/*
- * Write all of SIZE bytes in pieces of PIECE, dispatching where there is no room; returns the first
- * error.
- */
-static int feed(struct varve_store *store, varve_request request, const char *bytes, size_t size,
-		size_t piece)
-{
-	while (size) {
-		size_t taken = 0;
-		int r = varve_stream_write(store, request, bytes, size < piece ? size : piece,
-					   &taken);
-
-		ck_assert(r ? !taken : taken > 0 && taken <= piece);
-		if (r == -EAGAIN)
-			varve_wait(store, 1);
-		else if (r)
-			return r;
-		bytes += taken;
-		size -= taken;
-	}
-	return 0;
-}
-
 /* A layer "base" with small files and one of SIZE bytes that are no holes. */
 static void make_base(struct varve_store *store, const char *home, size_t size)
 {
@@ -198,9 +175,11 @@ START_TEST(test_round_trip)
 		ck_assert_uint_le(out.chunk_max, piece);
 		ck_assert_uint_ge(out.chunks, size / piece);
 		request = begin_create(store, id, NULL, &in);
-		test_error(feed(store, request, out.bytes, size, piece), 0);
+		test_error(test_stream_feed(store, request, out.bytes, size, piece), 0);
 		/* What follows the end is no error. */
-		test_error(feed(store, request, out.bytes, size < 1000 ? size : 1000, piece), 0);
+		test_error(test_stream_feed(store, request, out.bytes, size < 1000 ? size : 1000,
+					    piece),
+			   0);
 		ck_assert(!test_layer_exists(home, id));
 		test_error(varve_stream_end(store, request, 0), 0);
 		test_dispatch_until(store, &in.ended, 1);
@@ -287,7 +266,7 @@ START_TEST(test_changed_meanwhile)
 	test_error(sunk.error, 0);
 	ck_assert_uint_eq(sunk.skipped, 2);
 	request = begin_create(store, "copy", NULL, &in);
-	test_error(feed(store, request, sunk.bytes, sunk.size, sunk.size), 0);
+	test_error(test_stream_feed(store, request, sunk.bytes, sunk.size, sunk.size), 0);
 	test_error(varve_stream_end(store, request, 0), 0);
 	test_dispatch_until(store, &in.ended, 1);
 	test_error(in.error, 0);
@@ -535,7 +514,7 @@ START_TEST(test_back_pressure)
 	ck_assert_uint_eq(sunk.chunks, 1);
 	test_thaw();
 	test_dispatch_until(store, &sunk.chunks, 2);
-	test_error(feed(store, request, archive + at, size - at, size), 0);
+	test_error(test_stream_feed(store, request, archive + at, size - at, size), 0);
 	test_error(varve_stream_end(store, request, 0), 0);
 	test_dispatch_until(store, &sunk.ended, 1);
 	test_error(sunk.error, 0);
@@ -558,7 +537,7 @@ START_TEST(test_broken_off)
 			struct sunk sunk = { .answer = 0 };
 			varve_request request = begin_create(store, "copy", NULL, &sunk);
 
-			test_error(feed(store, request, archive, at, 100000), 0);
+			test_error(test_stream_feed(store, request, archive, at, 100000), 0);
 			if (how == 0)
 				test_error(varve_stream_end(store, request, -EDOM), 0);
 			else if (how == 1)
@@ -664,7 +643,7 @@ START_TEST(test_many_stalled)
 	test_dispatch_until(store, &other.ended, 1);
 	/* One after the other comes to a thread, and ends. */
 	for (int i = 0; i < 30; i++) {
-		test_error(feed(store, requests[i], (char[1024]){ 0 }, 1024, 1024), 0);
+		test_error(test_stream_feed(store, requests[i], (char[1024]){ 0 }, 1024, 1024), 0);
 		test_error(varve_stream_end(store, requests[i], 0), 0);
 		test_dispatch_until(store, &sunk[i].ended, 1);
 		test_error(sunk[i].error, 0);

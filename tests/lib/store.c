@@ -122,6 +122,25 @@ void test_until(bool (*look)(void *data), void *data)
 	}
 }
 
+int test_stream_feed(struct varve_store *store, varve_request request, const char *bytes,
+		     size_t size, size_t piece)
+{
+	while (size) {
+		size_t taken = 0;
+		int r = varve_stream_write(store, request, bytes, size < piece ? size : piece,
+					   &taken);
+
+		ck_assert(r ? !taken : taken > 0 && taken <= piece);
+		if (r == -EAGAIN)
+			varve_wait(store, 1);
+		else if (r)
+			return r;
+		bytes += taken;
+		size -= taken;
+	}
+	return 0;
+}
+
 void test_dispatch_until(struct varve_store *store, const unsigned *value, unsigned target)
 {
 	int64_t end_ms = test_now_ms() + TEST_WAIT_MS;

@@ -278,6 +278,13 @@ int test_layers(const char *home);
 /* Number of subvolumes in HOME/.varve: what is being built or destroyed, and leftovers. */
 unsigned test_leftovers(const char *home);
 
+/*
+ * Write the SIZE bytes at BYTES to REQUEST in pieces of at most PIECE, dispatching where there is
+ * no room: 0 or the first error.
+ */
+int test_stream_feed(struct varve_store *store, varve_request request, const char *bytes,
+		     size_t size, size_t piece);
+
 /* Dispatch callbacks until *VALUE is at least TARGET; the test fails when that takes too long. */
 void test_dispatch_until(struct varve_store *store, const unsigned *value, unsigned target);
 
